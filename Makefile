@@ -1,0 +1,86 @@
+# `make help` tells what there is. Recipes stay short: logic lives in the CLI and in scripts/.
+# Stamps inside .venv remember what was installed, so a second run only redoes what changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+TIERS := $(wildcard tests/unit) $(wildcard tests/infra) $(wildcard tests/integration) \
+	$(wildcard tests/e2e) $(wildcard tests/faults)
+TYPED := src $(wildcard tests/*.py) $(wildcard infra)
+
+# npm comes from a wheel where the machine has none.
+NPM := $(if $(shell command -v npm 2>/dev/null),,$(VENV)/.node)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help up install assets test unit integration e2e picture check arch format lock bench wheel clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  Options: PYTHON=python3.12, ARGS="..." for up, test (and each tier), bench and lock'
+
+up: install assets ## Start everything on this machine, e.g. make up ARGS="--port 8000"
+	@$(BIN)/celeriac up $(ARGS)
+
+install: $(VENV)/.runtime ## Make .venv with the pinned dependencies and Celeriac itself
+
+assets: $(VENV)/.runtime $(NPM) ## Build the pages' scripts and styles (only what changed)
+	@$(BIN)/python frontend/build.py
+
+test: $(VENV)/.dev assets ## Install what the tests need, then run every tier
+	@scripts/install-test-servers
+	$(BIN)/python -m pytest $(TIERS) $(ARGS)
+
+unit: ## Run the unit tests only (no network, seconds)
+integration: ## Run the tests against real servers only
+e2e: ## Run the tests of the whole system only, with a real browser
+unit integration e2e: $(VENV)/.dev assets
+	$(BIN)/python -m pytest tests/$@ $(ARGS)
+
+picture: $(VENV)/.dev assets ## Take the README's picture anew
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/e2e/test_ui.py -k 'picture and embedded'
+
+check: $(VENV)/.dev arch ## Check format, lint, types and architecture
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(BIN)/mypy $(TYPED)
+
+arch: $(VENV)/.dev ## Check who imports whom
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-package celery"
+	$(LOCK) pyproject.toml --group build -o requirements/base.txt
+	$(LOCK) pyproject.toml --group dev --constraint requirements/base.txt -o requirements/dev.txt
+	$(LOCK) --group node -o requirements/node.txt
+
+bench: $(VENV)/.dev ## Measure the web servers against each other
+	$(BIN)/python bench/web_servers.py $(ARGS)
+
+wheel: $(VENV)/.runtime assets ## Build dist/celeriac-*.whl with the assets inside
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean: ## Remove all that make made; data in .celeriac stays
+	rm -rf $(VENV) dist .ci/out frontend/node_modules src/celeriac/web/static/vendor
+	find src tests -name __pycache__ -prune -exec rm -rf {} + ; find src -name '*.gz' -delete
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Celeriac needs Python 3.11 or later; '$(PYTHON)' is none. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. Try: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/base.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the pinned dependencies into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/base.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e . && touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "Installing the pinned tools for tests and checks into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt && touch $@
+
+$(VENV)/.node: requirements/node.txt | $(BIN)/python
+	@$(PIP_INSTALL) --require-hashes -r requirements/node.txt && touch $@

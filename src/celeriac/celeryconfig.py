@@ -1,0 +1,101 @@
+"""Celery's configuration, each value under Celery's own setting name.
+
+Source: Celery 5.7, "Configuration and defaults".
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from celeriac.settings import Settings
+
+PRIORITIES = 10
+"""Priorities go from 0 (the default, last) to 9 (first), as in AMQP."""
+
+CONNECT_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class CeleryConfig:
+    """What Celeriac sets; all else keeps Celery's own defaults."""
+
+    broker_url: str
+    result_backend: str
+
+    accept_content: tuple[str, ...] = ("json",)
+    task_serializer: str = "json"
+    result_serializer: str = "json"
+
+    timezone: str = "Asia/Dhaka"
+    enable_utc: bool = True
+    task_default_queue: str = "celery_see"
+    task_queue_max_priority: int = PRIORITIES - 1
+
+    # A message leaves its queue when its run has ended, so that a lost worker loses none.
+    task_acks_late: bool = True
+    task_reject_on_worker_lost: bool = True
+    worker_prefetch_multiplier: int = 1
+
+    # Flower and the live pages need to hear of each change.
+    task_track_started: bool = True
+    task_send_sent_event: bool = True
+    worker_send_task_events: bool = True
+
+    result_expires: int = 86_400
+    result_backend_always_retry: bool = True
+    broker_connection_retry_on_startup: bool = True
+    broker_connection_timeout: float = CONNECT_TIMEOUT_S
+    broker_heartbeat: int = 10
+    broker_transport_options: dict[str, Any] = field(default_factory=dict)
+    task_default_priority: int | None = None
+    redis_socket_timeout: float = 10.0
+    redis_socket_connect_timeout: float = 2.0
+    redis_socket_keepalive: bool = True
+    redis_backend_health_check_interval: int = 30
+
+
+def celery_config(settings: Settings, *, publisher: bool = False) -> CeleryConfig:
+    """Derive Celery's configuration; a `publisher` submits and consumes nothing.
+
+    Raises:
+        ConfigurationError: the address of broker or result backend is not set.
+    """
+    broker_url, redis_url = settings.require_urls()
+    on_redis = not broker_url.startswith("amqp")
+    return CeleryConfig(
+        broker_url=broker_url,
+        result_backend=f"celeriac+{redis_url.removeprefix('redis+')}",
+        timezone=settings.timezone,
+        task_default_queue=settings.queue,
+        # Redis queues have no default of their own, and kombu counts them the other way round.
+        task_default_priority=PRIORITIES - 1 if on_redis else None,
+        result_expires=settings.result_expires_s,
+        broker_transport_options=(
+            _redis_options(settings, publisher) if on_redis else _amqp_options(settings, publisher)
+        ),
+    )
+
+
+def _redis_options(settings: Settings, publisher: bool) -> dict[str, Any]:
+    options = {
+        # Redis hands a message out again after this time, so no ETA may lie beyond it.
+        "visibility_timeout": settings.max_countdown_s + 3600,
+        "queue_order_strategy": "priority",
+        "priority_steps": list(range(PRIORITIES)),
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+    }
+    return options | ({"socket_timeout": _answer_within_s(settings)} if publisher else {})
+
+
+def _amqp_options(settings: Settings, publisher: bool) -> dict[str, Any]:
+    if not publisher:
+        return {"confirm_publish": True}
+    # Without deadlines on the socket a publisher hangs for as long as RabbitMQ holds an alarm.
+    timeout_s = _answer_within_s(settings)
+    return {"confirm_publish": True, "read_timeout": timeout_s, "write_timeout": timeout_s}
+
+
+def _answer_within_s(settings: Settings) -> float:
+    """Leave room for connecting, within the time that a submission may take."""
+    return max(0.1, settings.publish_timeout_s - CONNECT_TIMEOUT_S)

@@ -1,0 +1,67 @@
+"""A run as people and programs see it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class RunState(StrEnum):
+    """Celery's states; `SCHEDULED` is a pending run that is held for its ETA."""
+
+    PENDING = "PENDING"
+    SCHEDULED = "SCHEDULED"
+    STARTED = "STARTED"
+    RETRY = "RETRY"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    REVOKED = "REVOKED"
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether a run in this state changes no more."""
+        return self in (RunState.SUCCESS, RunState.FAILURE, RunState.REVOKED)
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Progress(_View):
+    """How far a run has come, as its task reports it with `update_state`."""
+
+    current: int | float | None = None
+    total: int | float | None = None
+    message: str | None = None
+
+
+class RunError(_View):
+    """Why a run failed or is tried again."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+class Run(_View):
+    """One submission of a task. Instants are in UTC; what is unknown is null."""
+
+    id: str = Field(description="Celery's task id, a UUIDv7.")
+    task: str | None = None
+    state: RunState
+    args: JsonValue = Field(None, description="The arguments by name.")
+    result: JsonValue = None
+    error: RunError | None = None
+    progress: Progress | None = None
+    queue: str | None = None
+    priority: int | None = None
+    tags: list[str] = []
+    attempts: int = Field(0, description="Executions so far, the present one included.")
+    worker: str | None = None
+    submitted_at: datetime | None = None
+    eta: datetime | None = None
+    started_at: datetime | None = Field(None, description="When the latest attempt started.")
+    finished_at: datetime | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    resubmit_of: str | None = None

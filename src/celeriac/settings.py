@@ -1,0 +1,206 @@
+"""All that differs between machines, read once from the environment into one frozen object.
+
+This is the only module that reads the environment. Sources, strongest first: what the caller passes
+(the command line), `CELERIAC_*` variables, the file `.env`, and `stack.env` in the data directory,
+which a running `celeriac up` writes so that other commands in the same folder find its servers.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from celeriac.errors import ConfigurationError
+from celeriac.topology import FLASK, FLOWER, QUEUE
+
+BROKER_SCHEMES = ("amqp", "amqps", "redis", "rediss", "redis+socket")
+REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
+SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+STACK_FILE = "stack.env"
+
+
+def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
+    def check(url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        try:
+            _ = parts.port
+        except ValueError:
+            # Python's message would quote the address, and the password may be in it.
+            raise ValueError(
+                "has no valid port; write a password's special characters as %2F, %40 ..."
+            ) from None
+        if parts.scheme not in schemes:
+            raise ValueError(
+                f"has the scheme {parts.scheme!r}; expected one of {', '.join(schemes)}, "
+                f"for example {schemes[0]}://host"
+            )
+        if not (parts.hostname or parts.path.strip("/")):
+            raise ValueError(f"names no host; expected {schemes[0]}://host")
+        return url
+
+    return AfterValidator(check)
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is no IANA time zone, such as Asia/Dhaka or UTC")
+    return name
+
+
+BrokerUrl = Annotated[SecretStr, _url_with(BROKER_SCHEMES)]
+RedisUrl = Annotated[SecretStr, _url_with(REDIS_SCHEMES)]
+SmtpUrl = Annotated[SecretStr, _url_with(SMTP_SCHEMES)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """One field a setting; the variable is `CELERIAC_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CELERIAC_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    broker_url: BrokerUrl | None = Field(
+        None,
+        description="The broker: `amqp://` for RabbitMQ or `redis://`. "
+        "`celeriac up` starts an embedded Valkey server where it is unset.",
+    )
+    redis_url: RedisUrl | None = Field(
+        None, description="The result backend and live state: `redis://host:6379/0`."
+    )
+    host: str = Field("127.0.0.1", description="The address that the web and Flower listen on.")
+    port: Port = Field(FLASK.ports["web"], description="The web's TCP port.")
+    flower_port: Port = Field(FLOWER.ports["flower"], description="Flower's TCP port.")
+    workers: int = Field(1, ge=0, le=64, description="How many workers `celeriac up` starts.")
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=1024,
+        description="How many runs one worker executes at once; the number of cores by default.",
+    )
+    data_dir: Path = Field(
+        Path(".celeriac"), description="Where `celeriac up` keeps its data between starts."
+    )
+    app: str | None = Field(
+        None, description="A Celery app of your own as `module:app`; Celeriac runs its tasks."
+    )
+    tasks: str | None = Field(
+        None,
+        description="Modules with tasks, separated by commas. Unset, it is `celeriac.tasks`, "
+        "or nothing more where `CELERIAC_APP` names an app.",
+    )
+    queue: str = Field(
+        QUEUE, min_length=1, description="The queue that tasks go to unless they say otherwise."
+    )
+    queues: str | None = Field(
+        None,
+        description="Further queues that workers listen to and submissions may name, "
+        "separated by commas.",
+    )
+    timezone: Annotated[str, AfterValidator(_known_zone)] = Field(
+        "Asia/Dhaka", description="Celery's time zone, an IANA name."
+    )
+    result_expires_s: int = Field(
+        86_400, ge=60, description="How long Redis keeps a run after its last change, in seconds."
+    )
+    max_countdown_s: int = Field(
+        86_400, ge=1, description="The longest countdown or ETA that a run may have, in seconds."
+    )
+    max_body_bytes: int = Field(
+        1_048_576, ge=1024, description="The largest body of an HTTP request, in bytes."
+    )
+    stop_grace_s: float = Field(
+        10,
+        ge=0,
+        le=3600,
+        description="How long `celeriac up` lets runs go on when it stops, in seconds.",
+    )
+    publish_timeout_s: float = Field(
+        2.5, gt=0, le=60, description="How long a submission waits for the broker, in seconds."
+    )
+    max_wait_s: int = Field(
+        60, ge=0, le=3600, description="The longest `Prefer: wait=N` that is honoured, in seconds."
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs cookies and form tokens. Unset, `celeriac up` makes one and keeps it "
+        "in the data directory.",
+    )
+    flower_url: str | None = Field(
+        None,
+        description="Where people reach Flower; links in the UI go there. "
+        "Unset, it is the host of the page and `CELERIAC_FLOWER_PORT`.",
+    )
+    smtp_url: SmtpUrl | None = Field(
+        None,
+        description="The mail server of `email.send`: `smtp://`, `smtp+starttls://` or "
+        "`smtps://user:password@host:port`.",
+    )
+    smtp_from: str = Field(
+        "celeriac@localhost", description="The sender of `email.send` unless the run names one."
+    )
+    smtp_timeout_s: float = Field(
+        20, gt=0, le=600, description="How long `email.send` waits for the mail server, in seconds."
+    )
+    log_level: str = Field(
+        "INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        description="The least level that is logged.",
+    )
+
+    @property
+    def task_modules(self) -> tuple[str, ...]:
+        """Give the modules to import tasks from, in order."""
+        if self.tasks is None:
+            return () if self.app else ("celeriac.tasks",)
+        return _names(self.tasks)
+
+    @property
+    def extra_queues(self) -> tuple[str, ...]:
+        """Give the queues beside those that tasks are routed to."""
+        return _names(self.queues or "")
+
+    def require_urls(self) -> tuple[str, str]:
+        """Give the addresses of broker and result backend.
+
+        Raises:
+            ConfigurationError: one of them is not set.
+        """
+        for name, url in (("BROKER_URL", self.broker_url), ("REDIS_URL", self.redis_url)):
+            if url is None:
+                raise ConfigurationError(
+                    f"CELERIAC_{name} is not set. Set it, or start everything with `celeriac up`."
+                )
+        assert self.broker_url is not None and self.redis_url is not None
+        return self.broker_url.get_secret_value(), self.redis_url.get_secret_value()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def load_settings(*, join_stack: bool = True, **given: Any) -> Settings:
+    """Read the settings; `given` values that are not None win over every other source.
+
+    `join_stack` takes the addresses of a `celeriac up` that runs in the same folder.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names its variable and never shows it.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    data_dir = Path(given.get("data_dir") or os.environ.get("CELERIAC_DATA_DIR") or ".celeriac")
+    files = (data_dir / STACK_FILE, Path(".env")) if join_stack else (Path(".env"),)
+    try:
+        return Settings(_env_file=files, **given)
+    except ValidationError as error:
+        raise ConfigurationError(_first_problem(error)) from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_input=False, include_url=False)[0]
+    name = "_".join(str(part) for part in problem["loc"]).upper()
+    return f"CELERIAC_{name}: {problem['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,76 @@
+"""The web role: the HTTP API, the UI and the documents, as one Flask app."""
+
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Response, make_response, request
+from flask_openapi import Info, OpenAPI
+from flask_wtf import CSRFProtect
+from pydantic import ValidationError
+from whitenoise import WhiteNoise
+
+import celeriac
+from celeriac.catalog.arguments import problems_of
+from celeriac.errors import InvalidInputError
+from celeriac.runs import Runs
+from celeriac.settings import Settings
+from celeriac.web import assets, context, look, problems
+from celeriac.web.api import api
+from celeriac.web.headers import add_security_headers
+from celeriac.web.health import health
+from celeriac.web.openapi import docs
+from celeriac.web.pages import pages
+from celeriac.web.strict_json import StrictJSON
+
+DESCRIPTION = "Submit Celery tasks, watch their runs and read their results."
+
+
+def create_app(settings: Settings, runs: Runs) -> OpenAPI:
+    """Build the app; it connects to nothing until a request needs it."""
+    app = OpenAPI(
+        __name__,
+        info=Info(title="Celeriac", version=celeriac.__version__, description=DESCRIPTION),
+        doc_ui=False,
+        validation_error_callback=_of_validation_error,
+    )
+    app.openapi_version = "3.1.0"
+    app.json = StrictJSON(app)
+    app.config.update(_flask_config(settings))
+    app.extensions[context.EXTENSION] = context.Context(settings, runs)
+    csrf = CSRFProtect(app)
+    csrf.exempt(api)
+    app.register_api(api)
+    for blueprint in (health, docs, pages):
+        app.register_blueprint(blueprint)
+    problems.init_app(app)
+    look.install(app)
+    app.context_processor(_links)
+    app.after_request(add_security_headers)
+    app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
+        app.wsgi_app, root=assets.STATIC, prefix="static/", max_age=assets.MAX_AGE_S
+    )
+    return app
+
+
+def _flask_config(settings: Settings) -> dict[str, Any]:
+    key = settings.secret_key
+    return {
+        "SECRET_KEY": key.get_secret_value() if key else secrets.token_hex(32),
+        "MAX_CONTENT_LENGTH": settings.max_body_bytes,
+        "MAX_FORM_MEMORY_SIZE": settings.max_body_bytes,
+        "SESSION_COOKIE_NAME": "celeriac",
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "WTF_CSRF_TIME_LIMIT": None,
+    }
+
+
+def _links() -> dict[str, str]:
+    """Give templates the address of Flower, as people reach it who reached this page."""
+    settings = context.settings()
+    host = urlsplit(request.host_url).hostname
+    return {"flower_url": settings.flower_url or f"http://{host}:{settings.flower_port}"}
+
+
+def _of_validation_error(error: ValidationError) -> Response:
+    return make_response(problems.of_invalid_input(InvalidInputError(problems_of(error))))

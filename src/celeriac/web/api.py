@@ -1,0 +1,149 @@
+"""The HTTP API, version 1."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, request, url_for
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.http import parse_dict_header
+
+from celeriac.catalog import TaskSpec
+from celeriac.runs import Run, SubmitOptions
+from celeriac.web.context import runs, settings
+from celeriac.web.gateway import answer_later
+
+TASKS = Tag(name="tasks", description="What can be run.")
+RUNS = Tag(name="runs", description="What was submitted, and how it went.")
+JSON = "application/json"
+
+api = APIBlueprint("api", __name__, url_prefix="/api/v1")
+
+
+class TaskPath(BaseModel):
+    name: str = Field(description="The task's full name, such as `text.reverse`.")
+
+
+class RunPath(BaseModel):
+    run_id: str = Field(description="The run's identifier.")
+
+
+class Submission(BaseModel):
+    """The body of a submission."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    args: dict[str, JsonValue] = Field({}, description="The task's arguments by name.")
+    options: SubmitOptions = Field(SubmitOptions(), description="When and where to run it.")
+
+
+class Parameters(BaseModel):
+    """How often a failed run is tried again."""
+
+    automatic: bool
+    max_retries: int | None
+    delay_s: float
+    backoff: bool
+
+
+class Task(BaseModel):
+    """One entry of the catalog."""
+
+    name: str
+    summary: str
+    description: str
+    queue: str
+    retry: Parameters
+    time_limit_s: float | None
+    soft_time_limit_s: float | None
+    parameters: dict[str, Any] = Field(description="JSON Schema of `args`.")
+
+
+class TaskList(BaseModel):
+    """Every task, by name."""
+
+    tasks: list[Task]
+
+
+@api.before_request
+def _only_json() -> None:
+    """Refuse a body of another type (415) or one that is no JSON (400) before anything reads it."""
+    if request.content_length or request.headers.get("Transfer-Encoding"):
+        if request.mimetype != JSON:
+            raise UnsupportedMediaType(f"Send the body as {JSON}.")
+        request.get_json()
+
+
+@api.get("/tasks", tags=[TASKS], responses={200: TaskList})
+def list_tasks() -> Response:
+    """List every task."""
+    return _answer(TaskList(tasks=[_task(spec) for spec in runs().catalog.tasks]))
+
+
+@api.get("/tasks/<name>", tags=[TASKS], responses={200: Task})
+def show_task(path: TaskPath) -> Response:
+    """Show one task with the JSON Schema of its arguments."""
+    return _answer(_task(runs().catalog.get(path.name)))
+
+
+@api.post("/tasks/<name>/runs", tags=[RUNS], responses={202: Run, 200: Run})
+def submit(path: TaskPath, body: Submission) -> Response:
+    """Submit a run.
+
+    202 means that the broker has the message. With `Prefer: wait=N` the answer is 200 with the
+    finished run when it ends within N seconds.
+    """
+    run = runs().submit(path.name, body.args, body.options)
+    return _after_waiting(run, _submitted)
+
+
+@api.get("/runs/<run_id>", tags=[RUNS], responses={200: Run})
+def show_run(path: RunPath) -> Response:
+    """Show a run; with `Prefer: wait=N`, as soon as it ends, or after N seconds."""
+    return _after_waiting(runs().get(path.run_id), _answer)
+
+
+@api.post("/runs/<run_id>/cancel", tags=[RUNS], responses={202: Run})
+def cancel(path: RunPath) -> Response:
+    """Cancel a run: it is dropped if it waits and ended if it executes."""
+    return _answer(runs().cancel(path.run_id), 202)
+
+
+def _after_waiting(run: Run, answer: Callable[[Run], Response]) -> Response:
+    """Answer at once, or when the run ends or the time is over that the client prefers to wait."""
+    wait_s = _preferred_wait_s()
+    if run.state.finished or not wait_s:
+        return answer(run)
+    return answer_later(lambda: answer(runs().wait(run.id, wait_s)))
+
+
+def _submitted(run: Run) -> Response:
+    finished = run.state.finished
+    response = _answer(run, 200 if finished else 202)
+    response.headers["Location"] = url_for("api.show_run", run_id=run.id)
+    if not finished:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _preferred_wait_s() -> int:
+    wait = parse_dict_header(request.headers.get("Prefer", "")).get("wait")
+    return min(int(wait), settings().max_wait_s) if wait and wait.isdecimal() else 0
+
+
+def _task(spec: TaskSpec) -> Task:
+    return Task(
+        name=spec.name,
+        summary=spec.summary,
+        description=spec.description,
+        queue=spec.queue,
+        retry=Parameters(**vars(spec.retry)),
+        time_limit_s=spec.time_limit_s,
+        soft_time_limit_s=spec.soft_time_limit_s,
+        parameters=spec.schema,
+    )
+
+
+def _answer(body: BaseModel, status: int = 200) -> Response:
+    return Response(body.model_dump_json(), status, mimetype=JSON)

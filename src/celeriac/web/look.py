@@ -1,0 +1,212 @@
+"""How things look wherever they appear: states, the rail's entries, advice beside errors, text."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from flask import Flask, request
+from markupsafe import Markup, escape
+
+from celeriac.runs import RunState
+from celeriac.web import assets
+
+
+@dataclass(frozen=True)
+class StateLook:
+    """One word, one icon and one colour (a CSS class) of a state."""
+
+    word: str
+    icon: str
+    css: str
+
+
+STATES: Final = {
+    RunState.PENDING: StateLook("Pending", "circle-dashed", "pending"),
+    RunState.SCHEDULED: StateLook("Scheduled", "clock-hour-4", "scheduled"),
+    RunState.STARTED: StateLook("Started", "loader-2", "started"),
+    RunState.RETRY: StateLook("Retry", "rotate-clockwise", "retry"),
+    RunState.SUCCESS: StateLook("Success", "circle-check", "success"),
+    RunState.FAILURE: StateLook("Failure", "circle-x", "failure"),
+    RunState.REVOKED: StateLook("Revoked", "ban", "revoked"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the rail: a page of ours, or a `path` that another site's address replaces."""
+
+    label: str
+    icon: str
+    path: str
+    external: bool = False
+
+
+RAIL: Final = (
+    Entry("Tasks", "list-details", "/tasks"),
+    Entry("API docs", "api", "/docs"),
+)
+
+
+@dataclass(frozen=True)
+class RailLink:
+    """An entry as it is drawn on one page."""
+
+    label: str
+    icon: str
+    href: str
+    external: bool
+    current: bool
+
+
+def rail(flower_url: str | None) -> Iterator[RailLink]:
+    """Yield the rail's links, the page that is open marked."""
+    entries = [*RAIL]
+    if flower_url:
+        entries.append(Entry("Flower", "flower", flower_url, external=True))
+    for entry in entries:
+        href = entry.path if entry.external else request.script_root + entry.path
+        here = request.path == entry.path or request.path.startswith(f"{entry.path}/")
+        yield RailLink(entry.label, entry.icon, href, entry.external, here)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What an error page says besides the error: what it cost, and what to do."""
+
+    lost: str
+    remedy: str
+
+
+_ADVICE: Final = {
+    "broker_unavailable": Advice(
+        "Nothing was submitted, and nothing that waits was lost.",
+        "Check that RabbitMQ runs and is not blocked by an alarm, then submit again.",
+    ),
+    "results_unavailable": Advice(
+        "Runs go on without it; what they report is stored when it is back.",
+        "Check that Redis runs, then reload this page.",
+    ),
+    "unknown_task": Advice(
+        "Nothing was submitted.",
+        "Look for it in the catalog. Was it renamed, or is its module missing from CELERIAC_TASKS?",
+    ),
+    "run_not_found": Advice(
+        "Results are kept for a limited time after a run ends; then the run is forgotten.",
+        "Check the identifier. The task can be submitted again from its page.",
+    ),
+}
+_ADVICE_BY_STATUS: Final = {
+    400: Advice(
+        "Nothing was submitted.",
+        "Go back: your input is still there. Reload that page in a second tab, then send again.",
+    ),
+    404: Advice("Nothing was changed.", "Check the address, or start from the catalog."),
+    413: Advice("Nothing was submitted.", "Send less, or raise CELERIAC_MAX_BODY_BYTES."),
+    503: Advice("Nothing was changed.", "Try again in a few seconds."),
+}
+_ADVICE_OTHERWISE: Final = Advice(
+    "Runs that were accepted are not affected.",
+    "Try again. If it stays, the web server's log has the details.",
+)
+
+
+def advice(code: str, status: int) -> Advice:
+    """Give what a person should know about an error besides its own words."""
+    return _ADVICE.get(code) or _ADVICE_BY_STATUS.get(status, _ADVICE_OTHERWISE)
+
+
+def short_id(identifier: str) -> str:
+    """Shorten an identifier; a UUIDv7 begins with the time, so its end tells neighbours apart."""
+    return identifier if len(identifier) <= 16 else f"{identifier[:6]}…{identifier[-6:]}"
+
+
+def duration_words(seconds: float | None) -> str:
+    """Write a duration at a precision that fits its size; `static/js/times.js` writes the same."""
+    if seconds is None:
+        return "\N{EN DASH}"
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def duration_short(seconds: float) -> str:
+    """Write a limit or a delay: whole units where they are whole."""
+    for unit_s, unit in ((3600, "h"), (60, "min")):
+        if seconds >= unit_s and seconds % unit_s == 0:
+            return f"{seconds / unit_s:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def now() -> datetime:
+    """Give the instant at which a page is drawn; scripts compare their own clock with it."""
+    return datetime.now(UTC)
+
+
+_TOKEN: Final = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")'
+    r"|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)"
+)
+
+
+def json_text(value: Any) -> str:
+    """Write a value as people read JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def json_html(text: str) -> Markup:
+    """Colour JSON text."""
+    parts: list[str | Markup] = []
+    position = 0
+    for token in _TOKEN.finditer(text):
+        parts.append(escape(text[position : token.start()]))
+        parts.append(
+            Markup('<span class="json-{}">{}</span>').format(token.lastgroup, token.group())
+        )
+        position = token.end()
+    return Markup().join([*parts, escape(text[position:])])
+
+
+def prose(text: str) -> Markup:
+    """Set a docstring: paragraphs, indented blocks as they are, and `code` in backticks."""
+    blocks = re.split(r"\n\s*\n", text.strip("\n"))
+    return Markup("\n").join(_block(block) for block in blocks if block.strip())
+
+
+def _block(block: str) -> Markup:
+    if block.startswith(("    ", "\t", ">>> ")):
+        return Markup("<pre>{}</pre>").format(block)
+    return Markup("<p>{}</p>").format(code_words(block))
+
+
+def code_words(text: str) -> Markup:
+    """Set what stands between backticks as code."""
+    pieces = re.split(r"``?([^`\n]+)``?", text)
+    return Markup().join(
+        Markup("<code>{}</code>").format(piece) if n % 2 else escape(piece)
+        for n, piece in enumerate(pieces)
+    )
+
+
+def install(app: Flask) -> None:
+    """Give the app's templates what they all use."""
+    app.jinja_env.filters.update(
+        short_id=short_id,
+        duration=duration_words,
+        duration_short=duration_short,
+        json_text=json_text,
+        json_html=json_html,
+        prose=prose,
+        code_words=code_words,
+    )
+    app.jinja_env.globals.update(
+        asset_url=assets.url, sprite=assets.sprite, rail=rail, advice=advice, now=now
+    )

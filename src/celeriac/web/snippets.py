@@ -1,0 +1,145 @@
+"""The same submission by other means: HTTP, the command line, Python."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from celeriac.catalog import TaskSpec
+from celeriac.web.form_shapes import JsonSchema, Kind, Shape, root_shape
+from celeriac.web.form_values import json_or_words
+
+ONE_LINE_MAX: Final = 60
+RUN_FLAGS: Final = frozenset(
+    {"queue", "priority", "countdown", "eta", "expires", "wait", "json", "help"}
+)
+"""The command's own options; a task's argument of the same name gets the prefix `--arg-`."""
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One way to submit, as text to copy."""
+
+    key: str
+    label: str
+    text: str
+
+
+def snippets_of(
+    spec: TaskSpec, args: Mapping[str, Any], options: Mapping[str, Any], root_url: str
+) -> list[Snippet]:
+    """Write a submission as a curl call, a celeriac command and Python."""
+    args = essential_args(spec.schema, args)
+    return [
+        Snippet("http", "HTTP", _curl(spec.name, args, options, root_url)),
+        Snippet("cli", "CLI", _command(spec.name, spec.schema, args, options)),
+        Snippet("python", "Python", _python(spec.name, args, options)),
+    ]
+
+
+def essential_args(schema: JsonSchema, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments without those that equal their defaults; stand-ins for missing ones."""
+    found: dict[str, Any] = {}
+    for name, shape in root_shape(schema).members():
+        if name in args:
+            if not shape.has_default or args[name] != shape.schema["default"]:
+                found[name] = args[name]
+        elif shape.required:
+            found[name] = _stand_in(shape)
+    named = schema.get("properties", {})
+    return found | {name: value for name, value in args.items() if name not in named}
+
+
+def _stand_in(shape: Shape) -> Any:
+    if choices := shape.choices():
+        return choices[0]
+    match shape.kind:
+        case Kind.NUMBER:
+            return shape.schema.get("minimum", 1)
+        case Kind.LIST:
+            return []
+        case Kind.GROUP:
+            return {name: _stand_in(inner) for name, inner in shape.members() if inner.required}
+    return "…"
+
+
+def _curl(name: str, args: Mapping[str, Any], options: Mapping[str, Any], root_url: str) -> str:
+    body = {"args": dict(args)} | ({"options": dict(options)} if options else {})
+    text = json.dumps(body, ensure_ascii=False)
+    if len(text) > ONE_LINE_MAX:
+        text = json.dumps(body, ensure_ascii=False, indent=2)
+    lines = (
+        f"curl -sS {shlex.quote(f'{root_url}api/v1/tasks/{name}/runs')}",
+        "-H 'Content-Type: application/json'",
+        "-H 'Prefer: wait=10'",
+        f"-d {shlex.quote(text)}",
+    )
+    return " \\\n  ".join(lines)
+
+
+def _command(
+    name: str, schema: JsonSchema, args: Mapping[str, Any], options: Mapping[str, Any]
+) -> str:
+    shapes = dict(root_shape(schema).members())
+    words = [f"celeriac submit {shlex.quote(name)}"]
+    for key, value in args.items():
+        flag = key.strip("_").replace("_", "-").lower()
+        flag = f"arg-{flag}" if flag in RUN_FLAGS else flag
+        words += [_flag(flag, text) for text in _typed(shapes.get(key), value)]
+    words += [_flag(key, text) for key, value in options.items() for text in _typed(None, value)]
+    return " ".join([*words, "--wait"])
+
+
+def _typed(shape: Shape | None, value: Any) -> list[str | bool]:
+    """Give what is typed for a value: a list of plain values repeats its option."""
+    if isinstance(value, bool):
+        return [value]
+    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
+        return [text for item in value for text in _typed(None, item)]
+    if isinstance(value, str):
+        return [json_or_words(value) if shape and shape.kind is Kind.JSON else value]
+    return [json.dumps(value, ensure_ascii=False)]
+
+
+def _flag(word: str, value: str | bool) -> str:
+    if isinstance(value, bool):
+        return f"--{word}" if value else f"--no-{word}"
+    quoted = shlex.quote(value)
+    # A value that begins with a dash would be read as another option.
+    return f"--{word}={quoted}" if value.startswith("-") else f"--{word} {quoted}"
+
+
+def _python(name: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    settings = {key: _python_option(key, value) for key, value in options.items()}
+    lines = ["from celery import current_app"]
+    if any(text.startswith("datetime") for text in settings.values()):
+        lines.insert(0, "from datetime import datetime\n")
+    inner = [f"    {name!r},", f"    kwargs={_python_dict(args)},"]
+    inner += [f"    {key}={text}," for key, text in settings.items()]
+    return "\n".join(
+        [*lines, "", "run = current_app.send_task(", *inner, ")", "print(run.get(timeout=60))"]
+    )
+
+
+def _python_dict(values: Mapping[str, Any]) -> str:
+    flat = repr(dict(values))
+    if len(flat) <= ONE_LINE_MAX:
+        return flat
+    rows = "".join(f"        {key!r}: {value!r},\n" for key, value in values.items())
+    return f"{{\n{rows}    }}"
+
+
+def _python_option(key: str, value: Any) -> str:
+    if key in ("eta", "expires") and isinstance(value, str) and _is_instant(value):
+        return f"datetime.fromisoformat({value!r})"
+    return repr(value)
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,8 @@
+"""Entry point for WSGI servers: `celeriac.wsgi:app`."""
+
+from celeriac.runs import Runs
+from celeriac.settings import load_settings
+from celeriac.web import create_app
+
+_settings = load_settings()
+app = create_app(_settings, Runs.of(_settings))

@@ -1,0 +1,48 @@
+"""Servers for every tier above `unit`, started once a session and only when a test asks."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mail_server
+import servers
+from mail_server import SmtpServer
+from servers import RabbitMQServer, RedisServer
+
+PLAIN_PROJECT = Path(__file__).parent / "plainproject"
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Run Redis; all tests share it, so a test that stops it starts one of its own instead."""
+    with servers.redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Run the Valkey server that `celeriac up` embeds; shared like the others."""
+    with servers.valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    """Run RabbitMQ; shared like the others, so take a `fresh_vhost()` of it."""
+    with servers.rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture
+def smtp_server() -> Iterator[SmtpServer]:
+    """Run a mail server that accepts everything until the test tells it otherwise."""
+    with mail_server.smtp_server() as server:
+        yield server
+
+
+@pytest.fixture
+def plain_project(tmp_path: Path) -> Path:
+    """Give a copy of somebody's plain Celery project: the folder to run things in."""
+    return shutil.copytree(PLAIN_PROJECT, tmp_path / "plainproject")
