@@ -162,10 +162,11 @@ class Site:
 
 
 @contextmanager
-def running_site(log_path: Path) -> Iterator[Site]:
+def running_site(log_path: Path, grace_s: float = 20) -> Iterator[Site]:
     port = free_port()
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = ChildProcess([sys.executable, __file__, str(port)], log_path, env, Path.cwd())
+    command = [sys.executable, __file__, str(port), str(grace_s)]
+    process = ChildProcess(command, log_path, env, Path.cwd())
     process.start()
     try:
         eventually(lambda: is_listening(port), deadline_s=20)
@@ -327,8 +328,21 @@ def test_stop_does_not_wait_for_idle_connections(own_site: Site) -> None:
         assert time.monotonic() - began < 3
 
 
+def test_stop_cuts_off_what_does_not_finish(tmp_path: Path) -> None:
+    with running_site(tmp_path / "log.txt", grace_s=0.5) as site:
+        with site.connect() as connection:
+            connection.request("GET", "/sleep/60.0")
+            check_short_requests_are_quick(site, 1)
+            began = time.monotonic()
+            assert site.process.stop() == 0
+            assert time.monotonic() - began < 4
+        log = (tmp_path / "log.txt").read_text()
+    assert "cut off" in log
+    assert "Traceback" not in log
+
+
 def test_taken_port_is_refused_with_one_sentence(site: Site) -> None:
-    command = [sys.executable, __file__, str(site.port)]
+    command = [sys.executable, __file__, str(site.port), "1"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
     assert second.returncode == 1
@@ -337,4 +351,4 @@ def test_taken_port_is_refused_with_one_sentence(site: Site) -> None:
 
 
 if __name__ == "__main__":
-    serve(app, LOOPBACK, int(sys.argv[1]))
+    serve(app, LOOPBACK, int(sys.argv[1]), grace_s=float(sys.argv[2]))

@@ -17,6 +17,8 @@ from celeriac.web.gateway.wsgi import AppCall, Reply, Steps, make_environ
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+LATE_FAILURE: Any = (ValueError, ValueError("late"), None)
+
 
 def environ_of(
     raw_path: bytes = b"/", *headers: tuple[bytes, bytes], method: str = "GET"
@@ -147,8 +149,7 @@ def test_written_data_comes_before_the_items() -> None:
 def test_app_may_replace_a_response_that_was_not_sent() -> None:
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         start_response("200 OK", [])
-        error = ValueError("late")
-        start_response("409 CONFLICT", [("Content-Length", "2")], (ValueError, error, None))
+        start_response("409 CONFLICT", [("Content-Length", "2")], LATE_FAILURE)
         return [b"no"]
 
     assert reply_of(app) == Reply(409, [(b"content-length", b"2")], b"no")
@@ -158,7 +159,7 @@ def test_app_cannot_replace_a_response_that_was_sent() -> None:
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         start_response("200 OK", [])
         yield b"first"
-        start_response("500 OOPS", [], (ValueError, ValueError("late"), None))
+        start_response("500 OOPS", [], LATE_FAILURE)
 
     with pytest.raises(ValueError, match="late"):
         items_of(reply_of(app))

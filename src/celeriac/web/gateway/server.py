@@ -1,6 +1,7 @@
 """Starts granian in this process around the gateway."""
 
 import asyncio
+import logging
 import resource
 import signal
 import socket
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 OPEN_REQUESTS = 8192
 """Above granian's default of 1024, which a thousand viewers would use up."""
+
+log = logging.getLogger(__name__)
 
 
 def serve(app: "WSGIApplication", host: str, port: int, *, grace_s: float = 20.0) -> None:
@@ -56,7 +59,18 @@ async def _serve_until_signal(server: Server, gateway: Gateway, grace_s: float) 
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
     gateway.stop()
     server.stop()  # type: ignore[no-untyped-call]
-    await asyncio.wait([serving], timeout=grace_s)
+    _, unfinished = await asyncio.wait([serving], timeout=grace_s)
+    if unfinished:
+        log.warning("Requests that were still open after %g s are cut off.", grace_s)
+        _silence_granian()
+
+
+def _silence_granian() -> None:
+    """Keep granian from reporting each request that is cut off as a crash of the app."""
+    granian = logging.getLogger("_granian")
+    granian.addHandler(logging.NullHandler())
+    granian.propagate = False
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
 
 
 def _check_address(host: str, port: int) -> str:
@@ -86,7 +100,7 @@ def _allow_many_connections() -> None:
 def _loop_factory() -> Any:
     """Give uvloop's loop where it is installed: a third more requests a second."""
     try:
-        from uvloop import new_event_loop
+        from uvloop import new_event_loop  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return None
     return new_event_loop

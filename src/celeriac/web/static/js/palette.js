@@ -7,6 +7,7 @@ const RUN_ID = /^[0-9a-z][0-9a-z-]{15,}$/i;
 const SHOWN_MAX = 12;
 let source;
 let chosen = 0;
+let drawn = Promise.resolve();
 
 async function load() {
   source ??= fetch(dialog.dataset.source, { headers: { Accept: "application/json" } })
@@ -85,11 +86,15 @@ async function draw() {
   choose(0);
 }
 
+function redraw() {
+  drawn = draw();
+}
+
 function open() {
   if (dialog.open) return;
   input.value = "";
   dialog.showModal();
-  draw();
+  redraw();
 }
 
 function follow(item, event) {
@@ -102,10 +107,11 @@ function follow(item, event) {
 const keys = {
   ArrowDown: () => choose(chosen + 1),
   ArrowUp: () => choose(chosen - 1),
-  Enter: (event) => follow(list.children[chosen], event),
+  // Whoever types faster than the list loads gets what was typed, not what was shown.
+  Enter: (event) => drawn.then(() => follow(list.children[chosen], event)),
 };
 
-input.addEventListener("input", draw);
+input.addEventListener("input", redraw);
 input.addEventListener("keydown", (event) => {
   const act = keys[event.key];
   if (!act || event.isComposing) return;
