@@ -1,12 +1,12 @@
-"""A result backend that keeps a record of each run beside Celery's own result.
+"""A result backend that tells of each change of a run beside storing Celery's own result.
 
 Celery's key `celery-task-meta-<id>`, its channel and its content stay exactly as `RedisBackend`
 writes them, so every Celery client reads the results. In the same pipeline the worker writes what
-Celery does not keep, when and where the run executed, into the hash `celeriac-run-<id>` (see
-`celeriac.runs.store`).
+happened as an event: into the stream, and into the run's live record (see `celeriac.events`).
 """
 
-import json
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +15,24 @@ from celery import states
 from celery.backends.redis import RedisBackend
 from celery.exceptions import ImproperlyConfigured
 
-RECORD_PREFIX = "celeriac-run-"
-SUBMITTED_FIELDS = frozenset({"args", "kwargs", "queue"})
+from celeriac.catalog.arguments import Call, named
+from celeriac.catalog.signature import kinds_of
+from celeriac.events import (
+    RECORD_PREFIX,
+    Event,
+    EventKind,
+    append_event,
+    error_of,
+    write_record,
+)
+
+KINDS = {
+    states.STARTED: EventKind.STARTED,
+    states.RETRY: EventKind.RETRY,
+    states.SUCCESS: EventKind.SUCCEEDED,
+    states.FAILURE: EventKind.FAILED,
+    states.REVOKED: EventKind.REVOKED,
+}
 
 # What Redis says when it cannot write for now; stock Celery would acknowledge the message then,
 # and the run would be lost.
@@ -55,55 +71,101 @@ class RunBackend(RedisBackend):  # type: ignore[misc]
         if self._get_task_meta_for(task_id)["status"] == states.SUCCESS:
             return result
         meta = self._get_result_meta(result, state, traceback, request)
-        record = _record(request, state, result)
         encoded = self.encode(meta | {"task_id": task_id})
-        self.ensure(self._write, (task_id, state, encoded, record))
+        expires_s = self.failure_expires if state == states.FAILURE else self.expires
+        event = self._event(task_id, state, meta, request)
+        self.ensure(self._write, (self.get_key_for_task(task_id), encoded, event, expires_s))
         return result
 
-    def _write(self, task_id: str, state: str, meta: str | bytes, record: dict[str, str]) -> None:
-        key = self.get_key_for_task(task_id)
-        record_key = RECORD_PREFIX + task_id
-        expires_s = self.failure_expires if state == states.FAILURE else self.expires
+    def mark_as_done(
+        self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Store the result, or tell at least of the end where nobody wants the result."""
+        super().mark_as_done(task_id, result, request, *args, **kwargs)
+        if is_ignored(request):
+            self.tell(task_id, states.SUCCESS, request)
+
+    def tell(self, task_id: str, state: str, request: Any) -> None:
+        """Tell of a change of a run whose result is ignored, and store no result."""
+        event = self._event(task_id, state, {"result": None}, request)
+        self.ensure(self._write_event, (event,))
+
+    def _write_event(self, event: Event) -> None:
+        with self.client.pipeline() as pipe:
+            append_event(pipe, event)
+            write_record(pipe, event, self.expires)
+            pipe.execute()
+
+    def _forget(self, task_id: str) -> None:
+        super()._forget(task_id)
+        self.client.delete(RECORD_PREFIX + task_id)
+
+    def _write(
+        self, key: str | bytes, meta: str | bytes, event: Event, expires_s: int | None
+    ) -> None:
         with self.client.pipeline() as pipe:
             pipe.set(key, meta, ex=expires_s or None)
-            for name, value in record.items():
-                # What the submission wrote stays: it is what a person typed.
-                write = pipe.hsetnx if name in SUBMITTED_FIELDS else pipe.hset
-                write(record_key, name, value)
-            if expires_s:
-                pipe.expire(record_key, expires_s)
+            append_event(pipe, event)
+            write_record(pipe, event, expires_s)
             pipe.publish(key, meta)
             pipe.execute()
 
+    def _event(self, task_id: str, state: str, meta: Mapping[str, Any], request: Any) -> Event:
+        kind = KINDS.get(state, EventKind.PROGRESS)
+        # A task may report its progress a thousand times: its arguments need not come with each.
+        about = _place(request) if kind is EventKind.PROGRESS else self._of_request(request)
+        data = about | _of_outcome(kind, meta)
+        known = {name: value for name, value in data.items() if value is not None}
+        return Event(task_id, kind, datetime.now(UTC), known)
 
-def _record(request: Any, state: str, result: Any) -> dict[str, str]:
-    """Give the fields of the run's record that this change of state sets."""
-    now = datetime.now(UTC).isoformat()
-    fields: dict[str, Any] = {"state": state, "changed_at": now}
-    if state == states.STARTED:
-        fields |= {"started_at": now, "progress": ""}
-    if state in states.READY_STATES:
-        fields["finished_at"] = now
-    if state not in states.ALL_STATES and isinstance(result, dict):
-        fields["progress"] = json.dumps(result, default=str)
-    return {name: str(value) for name, value in (fields | _of_request(request)).items()}
+    def _of_request(self, request: Any) -> dict[str, Any]:
+        """Give what the worker knows of the run, so that any one event tells all of it."""
+        if request is None:
+            return {}
+        task = getattr(request, "task", None)
+        delivery = getattr(request, "delivery_info", None) or {}
+        return _place(request) | {
+            "task": task,
+            "args": self._named_args(task, request),
+            "queue": delivery.get("routing_key"),
+            "parent_id": getattr(request, "parent_id", None),
+            "root_id": getattr(request, "root_id", None),
+        }
+
+    def _named_args(self, task: str | None, request: Any) -> dict[str, Any]:
+        args = getattr(request, "args", None) or ()
+        kwargs = getattr(request, "kwargs", None) or {}
+        known = self.app.tasks.get(task)
+        return named(kinds_of(known.run) if known else {}, Call(args, kwargs))
 
 
-def _of_request(request: Any) -> dict[str, Any]:
-    if request is None:
-        return {}
-    found = {
-        "task": getattr(request, "task", None),
+def is_ignored(request: Any) -> bool:
+    """Tell whether a run was submitted, or its task declared, without interest in its result."""
+    return bool(request and getattr(request, "ignore_result", False))
+
+
+def _place(request: Any) -> dict[str, Any]:
+    return {
         "worker": getattr(request, "hostname", None),
-        "attempts": (getattr(request, "retries", None) or 0) + 1,
-        "parent_id": getattr(request, "parent_id", None),
-        "root_id": getattr(request, "root_id", None),
-        "queue": (getattr(request, "delivery_info", None) or {}).get("routing_key"),
-        "args": _dumped(getattr(request, "args", None)),
-        "kwargs": _dumped(getattr(request, "kwargs", None)),
+        "attempt": (getattr(request, "retries", None) or 0) + 1,
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
-def _dumped(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, default=str)
+def _of_outcome(kind: EventKind, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what only this kind of event has."""
+    result = meta["result"]
+    match kind:
+        case EventKind.SUCCEEDED:
+            return {"result": result}
+        case EventKind.FAILED | EventKind.RETRY | EventKind.REVOKED:
+            return {"error": error_of(meta)}
+        case EventKind.PROGRESS if isinstance(result, dict):
+            return _progress(result)
+    return {}
+
+
+def _progress(reported: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = {name: reported.get(name) for name in ("current", "total")}
+    found = {n: v for n, v in numbers.items() if isinstance(v, (int, float)) and math.isfinite(v)}
+    message = reported.get("message")
+    return found | ({} if message is None else {"message": str(message)})

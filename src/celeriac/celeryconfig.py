@@ -59,7 +59,7 @@ def celery_config(settings: Settings, *, publisher: bool = False) -> CeleryConfi
     Raises:
         ConfigurationError: the address of broker or result backend is not set.
     """
-    broker_url, redis_url = settings.require_urls()
+    broker_url, redis_url = map(_checking_certificates, settings.require_urls())
     on_redis = not broker_url.startswith("amqp")
     return CeleryConfig(
         broker_url=broker_url,
@@ -73,6 +73,13 @@ def celery_config(settings: Settings, *, publisher: bool = False) -> CeleryConfi
             _redis_options(settings, publisher) if on_redis else _amqp_options(settings, publisher)
         ),
     )
+
+
+def _checking_certificates(url: str) -> str:
+    """Ask for what Celery insists on being told: that a rediss:// server proves who it is."""
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def _redis_options(settings: Settings, publisher: bool) -> dict[str, Any]:

@@ -28,6 +28,19 @@ class BrokerUnavailableError(TransientError):
     code = "broker_unavailable"
 
 
+class UnconfirmedError(BrokerUnavailableError):
+    """The broker had the message, perhaps, and did not say so in time."""
+
+    code = "unconfirmed"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            "The broker did not confirm the message in time. It was most likely not submitted; if "
+            f"it got through all the same, it runs as {run_id}: look there before you try again."
+        )
+        self.run_id = run_id
+
+
 class ResultsUnavailableError(TransientError):
     """The result backend (Redis) did not answer."""
 

@@ -21,6 +21,12 @@ BROKER_SCHEMES = ("amqp", "amqps", "redis", "rediss", "redis+socket")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 STACK_FILE = "stack.env"
+CELERY_VARIABLES = (
+    "APP", "LOADER", "CONFIG_MODULE", "BROKER_URL", "RESULT_BACKEND",
+    "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL",
+    "CELERY_RESULT_BACKEND",
+)  # fmt: skip
+"""What the celery command reads from the environment, over any configuration."""
 
 
 def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
@@ -40,6 +46,9 @@ def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
             )
         if not (parts.hostname or parts.path.strip("/")):
             raise ValueError(f"names no host; expected {schemes[0]}://host")
+        database = parts.path.strip("/")
+        if parts.scheme in ("redis", "rediss") and database and not database.isdecimal():
+            raise ValueError("ends in no database number; expected redis://host:6379/0")
         return url
 
     return AfterValidator(check)
@@ -122,6 +131,11 @@ class Settings(BaseSettings):
     publish_timeout_s: float = Field(
         2.5, gt=0, le=60, description="How long a submission waits for the broker, in seconds."
     )
+    trusted_hosts: str | None = Field(
+        None,
+        description="Names by which people reach the web, separated by commas. Unset, it is "
+        "`CELERIAC_HOST` and this machine's own names, or any where it listens on all addresses.",
+    )
     max_wait_s: int = Field(
         60, ge=0, le=3600, description="The longest `Prefer: wait=N` that is honoured, in seconds."
     )
@@ -191,13 +205,21 @@ def load_settings(*, join_stack: bool = True, **given: Any) -> Settings:
     Raises:
         ConfigurationError: a value is wrong; the message names its variable and never shows it.
     """
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value not in (None, "")}
     data_dir = Path(given.get("data_dir") or os.environ.get("CELERIAC_DATA_DIR") or ".celeriac")
     files = (data_dir / STACK_FILE, Path(".env")) if join_stack else (Path(".env"),)
     try:
         return Settings(_env_file=files, **given)
     except ValidationError as error:
         raise ConfigurationError(_first_problem(error)) from None
+
+
+def drop_celery_variables() -> list[str]:
+    """Remove what the celery command reads and prefers to our settings; gives their names."""
+    found = [name for name in CELERY_VARIABLES if name in os.environ]
+    for name in found:
+        del os.environ[name]
+    return found
 
 
 def _first_problem(error: ValidationError) -> str:

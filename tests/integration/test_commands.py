@@ -35,10 +35,10 @@ def _worker(folder: Path, services: Services) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def command(folder: Path, environment: dict[str, str]) -> Command:
-    def call(module: str, *arguments: str) -> CompletedProcess[str]:
+    def call(module: str, *arguments: str, **variables: str) -> CompletedProcess[str]:
         return run(
             [sys.executable, "-m", module, *arguments],
-            env={**environment, "COLUMNS": "200"},
+            env={**environment, "COLUMNS": "200", **variables},
             cwd=folder,
             capture_output=True,
             text=True,
@@ -130,6 +130,48 @@ def test_doctor_checks_each_dependency(command: Command) -> None:
         assert subject in done.stdout
 
 
+def test_tasks_shows_an_authors_brackets_as_they_are(command: Command, folder: Path) -> None:
+    (folder / "odd_tasks.py").write_text(
+        "from celery import shared_task\n\n"
+        "@shared_task(name='odd[/x]', queue='celery_see')\n"
+        "def odd(text: str = '[/x]', **more: int) -> None:\n"
+        '    """Do it, or [/x] not."""\n'
+    )
+
+    listed = command("celeriac", "tasks", CELERIAC_TASKS="odd_tasks")
+    helped = command("celeriac", "submit", "odd[/x]", "--help", CELERIAC_TASKS="odd_tasks")
+
+    assert "odd[/x]" in listed.stdout and "Do it, or [/x] not." in listed.stdout, listed.stderr
+    assert "Do it, or [/x] not." in helped.stdout and "--more" in helped.stdout, helped.stderr
+
+
+def test_doctor_shows_a_problems_brackets_as_they_are(command: Command) -> None:
+    done = command("celeriac", "doctor", CELERIAC_TASKS="no[/x]where")
+
+    assert done.returncode == 1, done.stderr
+    assert "'no[/x]where' cannot be imported" in done.stdout
+
+
+def test_doctor_warns_of_what_the_celery_command_obeys(
+    command: Command, environment: dict[str, str]
+) -> None:
+    done = command(
+        "celeriac", "doctor", APP="other", CELERY_BROKER_URL=environment["CELERIAC_BROKER_URL"]
+    )
+
+    assert done.returncode == 0, done.stdout
+    for name in ("APP", "CELERY_BROKER_URL"):
+        assert f"{name} is set: `celeriac worker` and `celeriac flower` ignore it" in done.stdout
+
+
+def test_options_win_over_variables(command: Command) -> None:
+    """The variable alone is in the tests of a wrong configuration below."""
+    done = command("celeriac", "tasks", "-A", "also.none", CELERIAC_APP="json:app")
+
+    assert done.returncode == 2
+    assert "also.none" in done.stderr
+
+
 def test_celery_inspect_ping_finds_the_worker(command: Command) -> None:
     done = command("celery", "-A", "celeriac", "inspect", "ping")
 
@@ -209,8 +251,9 @@ def _page(url: str) -> str:
     ("variables", "message"),
     [
         ({"CELERIAC_BROKER_URL": "ftp://host"}, "CELERIAC_BROKER_URL"),
+        ({"CELERIAC_CONCURRENCY": "many"}, "CELERIAC_CONCURRENCY"),
         ({"CELERIAC_TASKS": "no.such.module"}, "'no.such.module' cannot be imported"),
-        ({"CELERIAC_APP": "json:app"}, "json has no Celery app named app"),
+        ({"CELERIAC_APP": "json:app"}, "CELERIAC_APP=json:app"),
     ],
 )
 @pytest.mark.parametrize(
@@ -218,21 +261,9 @@ def _page(url: str) -> str:
     [["celeriac", "worker"], ["celeriac", "tasks"], ["celery", "-A", "celeriac", "report"]],
 )
 def test_wrong_configuration_is_one_line_and_exit_code_2(
-    folder: Path,
-    environment: dict[str, str],
-    variables: dict[str, str],
-    message: str,
-    words: list[str],
+    command: Command, variables: dict[str, str], message: str, words: list[str]
 ) -> None:
-    done = run(
-        [sys.executable, "-m", *words],
-        env={**environment, **variables},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = command(*words, **variables)
 
     assert done.returncode == 2
     assert message in done.stderr

@@ -264,7 +264,7 @@ def test_up_stops_at_once_at_the_second_interrupt(stack: Stack) -> None:
 
     assert time.monotonic() - began_s < 5
     assert stack.alive() == []
-    assert "had to kill worker1\n" in stack.output
+    assert re.search(r"had to kill .*worker1", stack.output)
     assert "starts again" not in stack.output
 
 
@@ -313,7 +313,7 @@ def test_up_stops_all_when_a_role_is_misconfigured(stack: Stack) -> None:
 def test_up_goes_on_while_a_worker_is_not_ready(stack: Stack) -> None:
     stack.start(STUB_WORKER="silent", STUB_READY_S="1")
 
-    stack.says("still not ready: worker1. Waiting on. Ctrl-C stops.")
+    stack.says("still not ready: worker1. Ctrl-C stops.")
     assert f"http://127.0.0.1:{stack.port}/docs" in stack.output
 
 

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 
 import pytest
 from celery import Celery
-from pydantic import BaseModel, Field
+from celery.exceptions import CDeprecationWarning
+from pydantic import BaseModel, Field, SecretStr
 
-from celeriac.catalog import Call, Catalog
+from celeriac.catalog import Call, Catalog, TaskSpec
+from celeriac.catalog.arguments import named
+from celeriac.catalog.signature import kinds_of
 from celeriac.errors import InvalidInputError, UnknownTaskError
 
 
@@ -25,6 +28,10 @@ class Item(BaseModel):
 
 class Opaque:
     """A type that cannot come as JSON."""
+
+
+def _positions(first: int, second: int = 5, /, *rest: int, key: str = "k", **more: Any) -> None:
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +61,7 @@ def catalog() -> Catalog:
             colour: The wrapping's colour.
         """
 
-    @app.task(name="positions")
-    def positions(first: int, second: int = 5, /, *rest: int, key: str = "k", **more: Any) -> None:
-        pass
+    app.task(name="positions")(_positions)
 
     @app.task(name="unresolvable")
     def unresolvable(value: "NoSuchType") -> None:  # type: ignore[name-defined]  # noqa: F821
@@ -131,7 +136,7 @@ def test_call_passes_by_position_what_has_no_name(catalog: Catalog) -> None:
     spec = catalog.get("positions")
 
     assert spec.call({"first": 1, "rest": [7, 8], "extra": 0}) == Call([1, 5, 7, 8], {"extra": 0})
-    assert spec.named(Call([1, 2, 3, 4], {"key": "x"})) == {
+    assert named(kinds_of(_positions), Call([1, 2, 3, 4], {"key": "x"})) == {
         "first": 1, "second": 2, "rest": [3, 4], "key": "x",
     }  # fmt: skip
 
@@ -160,3 +165,82 @@ def test_get_of_an_unknown_task_names_similar_ones(catalog: Catalog) -> None:
         catalog.get("ordr")
 
     assert caught.value.near == ("order",)
+
+
+def _plain() -> None:
+    pass
+
+
+def _spec_of(function: Any, **options: Any) -> TaskSpec:
+    app = Celery("one", broker="memory://", set_as_current=False)
+    app.task(name="it", shared=False, **options)(function)
+    return Catalog.of(app).get("it")
+
+
+def test_queue_is_the_tasks_own(catalog: Catalog) -> None:
+    assert catalog.get("plain").queue == "celery"
+    with pytest.warns(CDeprecationWarning, match="'queue' task attribute"):
+        assert _spec_of(_plain, queue="mail").queue == "mail"
+
+
+def test_queue_is_unknown_where_a_router_looks_at_the_arguments() -> None:
+    app = Celery("routed", broker="memory://", set_as_current=False)
+    app.conf.task_routes = (lambda name, args, kwargs, options, **_: kwargs["tenant"],)
+    app.task(name="it", shared=False)(_plain)
+
+    assert Catalog.of(app).get("it").queue is None
+
+
+def test_hint_that_cannot_be_resolved_costs_no_other() -> None:
+    def function(self: "Unknown", count: "int", other: "Missing" = None) -> "Nothing":  # type: ignore[name-defined]  # noqa: F821
+        pass
+
+    properties = _spec_of(function, bind=True).schema["properties"]
+
+    assert properties["count"]["type"] == "integer"
+    assert "type" not in properties["other"]
+
+
+def test_default_none_makes_a_parameter_nullable() -> None:
+    def function(count: int = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
+        pass
+
+    assert _spec_of(function).call({"count": None}).kwargs == {"count": None}
+
+
+def test_hint_whose_schema_fails_counts_as_none() -> None:
+    class Stubborn:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+            raise RuntimeError("no")
+
+    def function(value) -> None:  # type: ignore[no-untyped-def]
+        pass
+
+    function.__annotations__["value"] = Stubborn
+
+    assert "type" not in _spec_of(function).schema["properties"]["value"]
+
+
+def test_object_that_kombu_would_read_as_another_type_is_refused(catalog: Catalog) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        catalog.get("plain").call({"x": [{"__type__": "date", "__value__": "boom"}]})
+
+    assert caught.value.problems[0].pointer == "/args/x/0"
+
+
+def test_secret_reaches_the_task_in_clear() -> None:
+    def function(key: SecretStr) -> None:
+        pass
+
+    assert _spec_of(function).call({"key": "hunter2"}).kwargs == {"key": "hunter2"}
+
+
+def test_problem_of_a_union_points_into_the_input() -> None:
+    def function(value: int | list[int]) -> None:
+        pass
+
+    with pytest.raises(InvalidInputError) as caught:
+        _spec_of(function).call({"value": "x"})
+
+    assert {problem.pointer for problem in caught.value.problems} == {"/args/value"}

@@ -36,7 +36,7 @@ def _endpoints() -> list[str]:
     )
     rules = create_app(settings, Runs.of(settings)).url_map.iter_rules()
     return sorted(
-        f"{method} {rule.rule}".replace("<run_id>", "{id}").replace("<name>", "{name}")
+        f"{method} {rule.rule}".replace("<run_id>", "{id}").replace("<path:name>", "{name}")
         for rule in rules
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule.startswith("/api/") or rule.rule in ("/healthz", "/readyz")

@@ -48,6 +48,13 @@ def test_eta_too_far_ahead_is_refused(options: dict[str, Any]) -> None:
         ({"priority": 1.5}, "/options/priority"),
         ({"queue": ""}, "/options/queue"),
         ({"expires": 0}, "/options/expires"),
+        ({"expires": "5"}, "/options/expires"),
+        ({"expires": True}, "/options/expires"),
+        ({"countdown": "5"}, "/options/countdown"),
+        ({"countdown": True}, "/options/countdown"),
+        ({"priority": "5"}, "/options/priority"),
+        ({"eta": "1700000000"}, "/options/eta"),
+        ({"eta": 1700000000}, "/options/eta"),
         ({"colour": "red"}, "/options/colour"),
         ({"eta": "2026-01-01T00:00:00Z", "countdown": 1}, "/options"),
     ],
@@ -56,9 +63,15 @@ def test_wrong_option_is_named(options: dict[str, Any], pointer: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         SubmitOptions.of(options)
 
-    assert caught.value.problems[0].pointer.startswith(pointer)
+    assert [problem.pointer for problem in caught.value.problems] == [pointer]
 
 
 def test_expires_in_seconds_and_as_an_instant() -> None:
     assert SubmitOptions.of({"expires": 60}).expires_at(NOW) == NOW + timedelta(minutes=1)
     assert SubmitOptions.of({"expires": "2026-01-01T01:00:00Z"}).expires_at(NOW) == NOW + HOUR
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_instant_that_utc_does_not_have_is_refused(instant: str) -> None:
+    with pytest.raises(InvalidInputError):
+        SubmitOptions.of({"expires": instant}).expires_at(NOW)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from celery import Celery
 from pydantic import BaseModel, JsonValue
 
-from celeriac.catalog.arguments import Call, bind, validate
+from celeriac.catalog.arguments import Call, validate
 from celeriac.catalog.docstring import Documentation, documentation_of
 from celeriac.catalog.signature import model_of
 from celeriac.errors import UnknownTaskError
@@ -32,11 +32,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What a person and a program need to know of one task."""
+    """What a person and a program need to know of one task.
+
+    `queue` is None where a router decides for each run anew.
+    """
 
     name: str
     documentation: Documentation
-    queue: str
+    queue: str | None
     retry: RetryPolicy
     time_limit_s: float | None
     soft_time_limit_s: float | None
@@ -65,10 +68,6 @@ class TaskSpec:
         """
         return validate(self.model, args)
 
-    def named(self, call: Call) -> dict[str, Any]:
-        """Give the arguments of a message by name, as far as the signature tells."""
-        return bind(self.model, call)
-
 
 class Catalog:
     """All tasks of one Celery app, by name."""
@@ -79,13 +78,8 @@ class Catalog:
     @classmethod
     def of(cls, app: Celery) -> Self:
         """Read every task that is registered with the app, except Celery's own."""
-        return cls(
-            {
-                name: _spec(app, name, task)
-                for name, task in app.tasks.items()
-                if not name.startswith(BUILT_IN)
-            }
-        )
+        names = [name for name in app.tasks if not name.startswith(BUILT_IN)]
+        return cls({name: _spec(app, name, app.tasks[name]) for name in names})
 
     @property
     def tasks(self) -> list[TaskSpec]:
@@ -110,14 +104,25 @@ def _spec(app: Celery, name: str, task: Any) -> TaskSpec:
     return TaskSpec(
         name=name,
         documentation=documentation,
-        queue=app.amqp.router.route({}, name)["queue"].name,
+        queue=_queue(app, name, task),
         retry=RetryPolicy(
             automatic=bool(getattr(task, "autoretry_for", ())),
             max_retries=task.max_retries,
-            delay_s=float(task.default_retry_delay),
+            delay_s=float(task.default_retry_delay or 0),
             backoff=bool(getattr(task, "retry_backoff", False)),
         ),
         time_limit_s=task.time_limit or app.conf.task_time_limit,
         soft_time_limit_s=task.soft_time_limit or app.conf.task_soft_time_limit,
         model=model_of(name, task.run, documentation.parameters),
     )
+
+
+def _queue(app: Celery, name: str, task: Any) -> str | None:
+    """Ask Celery's router where the task goes; a router may need the arguments, and then fails."""
+    try:
+        options = {key: value for key, value in task._get_exec_options().items() if value}
+        route = app.amqp.router.route(options, name, (), {}, task)
+    except Exception:
+        return None
+    queue = route.get("queue")
+    return queue.name if queue is not None else None

@@ -1,7 +1,7 @@
 """Arguments on their way: from JSON, validated, to what Celery puts into a message, and back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -10,16 +10,21 @@ from inspect import Parameter
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, JsonValue, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, JsonValue, SecretBytes, SecretStr, ValidationError
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from celeriac.catalog.signature import Arguments
 from celeriac.errors import FieldProblem, InvalidInputError
 
 # kombu's JSON carries these and gives them back to the task as what they are.
 _CARRIED = (str, int, float, bool, type(None), datetime, date, time, Decimal, UUID)
+_MARKS = {"__type__", "__value__"}
 _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL)
-_WORDS = {"missing": "This field is required.", "extra_forbidden": "There is no such field."}
+_WORDS = {
+    "missing": "This field is required.",
+    "extra_forbidden": "There is no such field.",
+    "json_invalid": "Text must be valid Unicode; half of a surrogate pair is not.",
+}
 
 
 @dataclass(frozen=True)
@@ -36,22 +41,54 @@ def validate(model: type[BaseModel], args: Mapping[str, JsonValue]) -> Call:
     Raises:
         InvalidInputError: some do not fit.
     """
+    if problems := list(_marked(dict(args), "/args")):
+        raise InvalidInputError(problems)
     try:
         checked = model.model_validate_json(json.dumps(args), strict=True)
     except ValidationError as error:
-        raise InvalidInputError(problems_of(error, "/args")) from None
+        raise InvalidInputError(problems_of(error, args, "/args")) from None
     return _call_of(checked)
 
 
-def problems_of(error: ValidationError, root: str = "") -> list[FieldProblem]:
-    """Give each problem with a JSON Pointer that begins with `root`."""
-    return [
-        FieldProblem(
-            root + pointer(problem["loc"]),
-            _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, "),
-        )
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+def _marked(value: JsonValue, place: str) -> Iterator[FieldProblem]:
+    """Find objects that kombu would take for a value of some other type when it reads them."""
+    if isinstance(value, dict):
+        if value.keys() == _MARKS:
+            yield FieldProblem(place, "An object of just __type__ and __value__ is not accepted.")
+        for name, item in value.items():
+            yield from _marked(item, place + pointer([name]))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _marked(item, f"{place}/{index}")
+
+
+def problems_of(error: ValidationError, given: object, root: str = "") -> list[FieldProblem]:
+    """Give each problem with a JSON Pointer, below `root`, to its place in what was given."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = [FieldProblem(root + _pointer(each, given), _words(each)) for each in found]
+    return list(dict.fromkeys(problems))
+
+
+def _words(problem: ErrorDetails) -> str:
+    return _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+
+
+def _pointer(problem: ErrorDetails, given: object) -> str:
+    """Point to a place in the input; pydantic's location also names branches of unions."""
+    place: list[str | int] = []
+    for part in problem["loc"]:
+        if _is_in(part, given):
+            given = given[part]  # type: ignore[index]
+        elif problem["type"] != "missing" or part != problem["loc"][-1]:
+            continue
+        place.append(part)
+    return pointer(place)
+
+
+def _is_in(part: str | int, given: object) -> bool:
+    if isinstance(given, list):
+        return isinstance(part, int) and part < len(given)
+    return isinstance(given, Mapping) and part in given
 
 
 def pointer(location: Sequence[str | int]) -> str:
@@ -86,6 +123,8 @@ def carried(value: Any) -> Any:
         return carried(value.value)
     if isinstance(value, _CARRIED):
         return value
+    if isinstance(value, (SecretStr, SecretBytes)):
+        return carried(value.get_secret_value())
     if isinstance(value, BaseModel):
         return carried(value.model_dump(by_alias=True))
     if is_dataclass(value) and not isinstance(value, type):
@@ -97,16 +136,15 @@ def carried(value: Any) -> Any:
     return to_jsonable_python(value, fallback=str)
 
 
-def bind(model: type[BaseModel], call: Call) -> dict[str, Any]:
+def named(kinds: Mapping[str, Any], call: Call) -> dict[str, Any]:
     """Name the positional arguments of a message; what has no name stands under `*`."""
-    kinds = model.kinds if issubclass(model, Arguments) else {}
     values = list(call.args)
-    named: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, kind in kinds.items():
         if not values or kind is Parameter.KEYWORD_ONLY:
             break
         if kind is Parameter.VAR_POSITIONAL:
-            named[name], values = values, []
+            found[name], values = values, []
         else:
-            named[name] = values.pop(0)
-    return named | dict(call.kwargs) | ({"*": values} if values else {})
+            found[name] = values.pop(0)
+    return found | dict(call.kwargs) | ({"*": values} if values else {})

@@ -5,14 +5,14 @@ be called `json`, `schema` or `_private` without hiding what pydantic needs.
 """
 
 import inspect
-import typing
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from inspect import Parameter
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
 
@@ -34,16 +34,14 @@ def model_of(
 ) -> type[Arguments]:
     """Model a function's arguments; a parameter without a usable hint takes any JSON."""
     hints = _hints(function)
-    parameters = inspect.signature(function).parameters.values()
-    named = [each for each in parameters if each.kind is not Parameter.VAR_KEYWORD]
+    parameters = inspect.signature(function).parameters
+    kinds = kinds_of(function)
     fields: dict[str, Any] = {
-        f"argument_{index}": _field(each, hints.get(each.name, Any), descriptions)
-        for index, each in enumerate(named)
+        f"argument_{index}": _field(parameters[each], hints.get(each, Any), descriptions)
+        for index, each in enumerate(kinds)
     }
-    base = Arguments if len(named) == len(parameters) else OpenArguments
-    return _with_kinds(
-        create_model(name, __base__=base, **fields), {each.name: each.kind for each in named}
-    )
+    base = Arguments if len(kinds) == len(parameters) else OpenArguments
+    return _with_kinds(create_model(name, __base__=base, **fields), kinds)
 
 
 def _with_kinds(model: type[Arguments], kinds: Mapping[str, Any]) -> type[Arguments]:
@@ -51,25 +49,40 @@ def _with_kinds(model: type[Arguments], kinds: Mapping[str, Any]) -> type[Argume
     return model
 
 
+def kinds_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Give how each argument is passed, by name, `**kwargs` left out."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.kind for p in parameters if p.kind is not Parameter.VAR_KEYWORD}
+
+
 def _field(parameter: Parameter, hint: Any, descriptions: Mapping[str, str]) -> tuple[Any, Any]:
     default = ... if parameter.default is Parameter.empty else parameter.default
     hint = hint if _is_usable(hint) else Any
     if parameter.kind is Parameter.VAR_POSITIONAL:
         hint, default = list[hint], []
+    elif default is None:
+        hint = hint | None if hint is not Any else Any
     description = descriptions.get(parameter.name)
     extra: dict[str, Any] = {"description": description} if description else {}
     return hint, Field(default, alias=parameter.name, **extra)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Resolve the annotations; one that names something unknown here counts as no hint."""
+    """Resolve each annotation by itself; one that names something unknown here is no hint."""
     function = inspect.unwrap(function)
     function = getattr(function, "__func__", function)
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except Exception:
-        found = inspect.get_annotations(function)
-        return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
+    found: dict[str, Any] = {}
+    for name, annotation in inspect.get_annotations(function).items():
+        with suppress(Exception):
+            found |= get_type_hints(_annotated(function, name, annotation), include_extras=True)
+    return found
+
+
+def _annotated(function: Callable[..., Any], name: str, annotation: Any) -> Any:
+    """Make something that has one annotation and the names that the function's module knows."""
+    return SimpleNamespace(
+        __annotations__={name: annotation}, __globals__=getattr(function, "__globals__", {})
+    )
 
 
 def _is_usable(hint: Any) -> bool:
@@ -78,6 +91,6 @@ def _is_usable(hint: Any) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PydanticJsonSchemaWarning)
             TypeAdapter(hint).json_schema()
-    except (PydanticSchemaGenerationError, PydanticUserError):
+    except Exception:  # A type may bring code of its own that makes its schema.
         return False
     return True

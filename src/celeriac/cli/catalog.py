@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from celeriac.cli import options
 from celeriac.settings import load_settings
@@ -21,12 +21,14 @@ def tasks(app: options.App = None, as_json: options.AsJson = False) -> None:
         return
     table = Table("Task", "Parameters", "Queue", "What it does", box=None)
     for task in catalog.tasks:
-        table.add_row(task.name, _signature(task.schema), task.queue, escape(task.summary))
+        # Texts, not strings: what an author wrote in brackets is no markup of ours.
+        table.add_row(
+            Text(task.name), _signature(task.schema), Text(task.queue or ""), Text(task.summary)
+        )
     Console().print(table)
 
 
-def _signature(schema: dict[str, Any]) -> str:
+def _signature(schema: dict[str, Any]) -> Text:
     required = schema.get("required", [])
-    return ", ".join(
-        name if name in required else f"[dim]{name}[/]" for name in schema.get("properties", {})
-    )
+    names = schema.get("properties", {})
+    return Text(", ").join(Text(name, style="" if name in required else "dim") for name in names)

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from celeriac.errors import CeleriacError, ConfigurationError
-from celeriac.settings import Settings, load_settings
+from celeriac.settings import CELERY_VARIABLES, Settings, load_settings
 
-OVERRULING = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "BROKER_URL", "RESULT_BACKEND")
-MARKS = {"ok": "[green]✔[/]", "warning": "[yellow]![/]", "problem": "[red]✖[/]"}
+MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "problem": ("✖", "red")}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ def doctor() -> None:
     console = Console()
     broken = False
     for finding in _findings():
-        console.print(f"{MARKS[finding.verdict]} {finding.subject:<12} {finding.detail}")
+        console.print(
+            Text.assemble(MARKS[finding.verdict], f" {finding.subject:<12} {finding.detail}")
+        )
         broken = broken or finding.verdict == "problem"
     raise typer.Exit(1 if broken else 0)
 
@@ -51,9 +53,12 @@ def _findings() -> Iterator[Finding]:
 
 
 def _environment() -> Iterator[Finding]:
-    for name in OVERRULING:
-        if name in os.environ:
-            detail = f"{name} is set, and the celery command prefers it to ours. Unset it."
+    for name in CELERY_VARIABLES:
+        if os.environ.get(name):
+            detail = (
+                f"{name} is set: `celeriac worker` and `celeriac flower` ignore it, "
+                "the plain `celery` command does not. Unset it before you use that."
+            )
             yield Finding("environment", "warning", detail)
 
 

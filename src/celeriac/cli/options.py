@@ -1,57 +1,32 @@
-"""Options that several commands share; each default is the setting of the same name."""
+"""Options that several commands share; each is the setting of the same name, which describes it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-Host = Annotated[
-    str | None,
-    typer.Option(help="Address to listen on.", envvar="CELERIAC_HOST", show_default="127.0.0.1"),
-]
-Port = Annotated[
-    int | None,
-    typer.Option(help="TCP port of the web.", envvar="CELERIAC_PORT", show_default="5000"),
-]
-FlowerPort = Annotated[
-    int | None,
-    typer.Option(help="TCP port of Flower.", envvar="CELERIAC_FLOWER_PORT", show_default="5555"),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(help="How many workers.", envvar="CELERIAC_WORKERS", show_default="1"),
-]
-Concurrency = Annotated[
-    int | None,
-    typer.Option(
-        help="How many runs a worker executes at once.",
-        envvar="CELERIAC_CONCURRENCY",
-        show_default="the number of cores",
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Where data is kept.", envvar="CELERIAC_DATA_DIR", show_default=".celeriac"),
-]
-Broker = Annotated[
-    str | None,
-    typer.Option(
-        help="Address of the broker, amqp:// or redis://.",
-        envvar="CELERIAC_BROKER_URL",
-        show_envvar=True,
-        show_default="an embedded Valkey",
-    ),
-]
-Redis = Annotated[
-    str | None,
-    typer.Option(
-        help="Address of the result backend, redis://.",
-        envvar="CELERIAC_REDIS_URL",
-        show_default="an embedded Valkey",
-    ),
-]
-App = Annotated[
-    str | None,
-    typer.Option("--app", "-A", help="Your own Celery app, module:app.", envvar="CELERIAC_APP"),
-]
+from celeriac.settings import Settings
+
+
+def _setting(name: str, *flags: str) -> Any:
+    """Make the option of a setting; one that is not typed leaves the setting to its variable."""
+    field = Settings.model_fields[name]
+    variable = f"{Settings.model_config.get('env_prefix', '')}{name}".upper()
+    has_default = field.default_factory is None and field.default is not None
+    return typer.Option(
+        *flags,
+        help=f"{field.description} ({variable})",
+        show_default=str(field.default) if has_default else False,
+    )
+
+
+Host = Annotated[str | None, _setting("host")]
+Port = Annotated[int | None, _setting("port")]
+FlowerPort = Annotated[int | None, _setting("flower_port")]
+Workers = Annotated[int | None, _setting("workers")]
+Concurrency = Annotated[int | None, _setting("concurrency")]
+DataDir = Annotated[Path | None, _setting("data_dir")]
+Broker = Annotated[str | None, _setting("broker_url", "--broker")]
+Redis = Annotated[str | None, _setting("redis_url", "--redis")]
+App = Annotated[str | None, _setting("app", "--app", "-A")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

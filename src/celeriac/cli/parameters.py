@@ -4,10 +4,12 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from math import isfinite
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import JsonValue
+from rich.markup import escape
 
 from celeriac.errors import FieldProblem, InvalidInputError
 
@@ -16,25 +18,35 @@ _LISTS: dict[str, Any] = {
     "string": list[str], "integer": list[int], "number": list[float], "boolean": list[bool],
 }  # fmt: skip
 
+Reader = Callable[[Any], JsonValue]
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a task as an option; `read` turns what was typed into JSON."""
+    """One argument of a task as an option; `read` turns what was typed into JSON.
+
+    A `merged` one holds an object whose members are arguments of their own.
+    """
 
     name: str
     identifier: str
     flag: str
     type: Any
-    read: Callable[[Any], JsonValue]
-    required: bool
-    help: str
-    default_text: str | None
+    read: Reader
+    required: bool = False
+    help: str = ""
+    default_text: str | None = None
+    merged: bool = False
 
     @property
     def signature(self) -> inspect.Parameter:
         """Give the parameter of a function that Typer makes the option from."""
-        flags = f"{self.flag}/--no-{self.flag[2:]}" if self.type is bool else self.flag
-        option = typer.Option(flags, help=self.help, show_default=self.default_text or False)
+        option = typer.Option(
+            f"{self.flag}/--no-{self.flag[2:]}" if self.type is bool else self.flag,
+            help=escape(self.help),
+            metavar="JSON" if self.read in (_json, _json_object) else None,
+            show_default=self.default_text or False,
+        )
         return inspect.Parameter(
             self.identifier,
             inspect.Parameter.KEYWORD_ONLY,
@@ -44,45 +56,69 @@ class Parameter:
 
 
 def parameters_of(schema: Mapping[str, Any], taken: Sequence[str] = ()) -> list[Parameter]:
-    """Give one option for each property; one whose flag is taken gets the prefix `--arg-`."""
-    required = schema.get("required", [])
-    return [
-        _parameter(index, name, _resolved(part, schema), name in required, taken)
-        for index, (name, part) in enumerate(schema.get("properties", {}).items())
-    ]
+    """Give one option for each property, and one for all that the schema allows beside them.
+
+    One whose flag is taken, by the command or by an earlier property, gets the prefix `--arg-`.
+    """
+    used = list(taken)
+    found: list[Parameter] = []
+    for index, (name, part) in enumerate(schema.get("properties", {}).items()):
+        flag = _free("--" + name.strip("_").replace("_", "-").lower(), used)
+        required = name in schema.get("required", [])
+        found.append(_parameter(f"argument_{index}", name, flag, part, schema, required))
+        used.append(flag)
+    if schema.get("additionalProperties") is True:
+        found.append(_more(_free("--more", used)))
+    return found
 
 
 def read_arguments(
     parameters: Sequence[Parameter], typed: Mapping[str, Any]
 ) -> dict[str, JsonValue]:
-    """Collect the arguments that were typed.
+    """Collect the arguments that were typed; one with an option of its own wins over a merged one.
 
     Raises:
-        InvalidInputError: a value that must be JSON is none.
+        InvalidInputError: a value that must be JSON is none, or a number is not finite.
     """
     found: dict[str, JsonValue] = {}
     for parameter in parameters:
         value = typed[parameter.identifier]
         if value is None or value == []:
             continue
-        try:
-            found[parameter.name] = parameter.read(value)
-        except ValueError as error:
-            detail = f"{parameter.flag} takes JSON: {error}"
-            raise InvalidInputError([FieldProblem(f"/args/{parameter.name}", detail)]) from None
+        read = _read(parameter, value)
+        found = {**read, **found} if parameter.merged else {**found, parameter.name: read}
     return found
 
 
+def _read(parameter: Parameter, value: Any) -> Any:
+    try:
+        return parameter.read(value)
+    except ValueError as error:
+        pointer = "/args" if parameter.merged else f"/args/{parameter.name}"
+        raise InvalidInputError([FieldProblem(pointer, f"{parameter.flag} {error}")]) from None
+
+
+def _free(flag: str, used: Sequence[str]) -> str:
+    while flag in used:
+        flag = f"--arg-{flag[2:]}"
+    return flag
+
+
 def _parameter(
-    index: int, name: str, part: Mapping[str, Any], required: bool, taken: Sequence[str]
+    identifier: str,
+    name: str,
+    flag: str,
+    part: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    required: bool,
 ) -> Parameter:
-    kind, read = _kind(part)
-    flag = "--" + name.strip("_").replace("_", "-").lower()
-    hints = [part.get("description", ""), _choices(part), "(JSON)" if read is json.loads else ""]
+    part = _resolved(part, schema)
+    kind, read = _kind(part, schema)
+    hints = [part.get("description", ""), _choices(part)]
     return Parameter(
         name=name,
-        identifier=f"argument_{index}",
-        flag=f"--arg-{flag[2:]}" if flag in taken else flag,
+        identifier=identifier,
+        flag=flag,
         type=kind,
         read=read,
         required=required,
@@ -91,22 +127,75 @@ def _parameter(
     )
 
 
-def _kind(part: Mapping[str, Any]) -> tuple[Any, Callable[[Any], JsonValue]]:
-    items = part.get("items", {})
-    if part.get("type") in _SCALARS:
-        return _SCALARS[part["type"]], lambda value: value
-    if part.get("type") == "array" and items.get("type") in _SCALARS:
-        return _LISTS[items["type"]], list
-    if part.get("type") in ("array", "object"):
-        return str, json.loads
-    return str, _json_or_text
+def _more(flag: str) -> Parameter:
+    return Parameter(
+        name="*",
+        identifier="argument_more",
+        flag=flag,
+        type=str,
+        read=_json_object,
+        help="Further arguments, as one JSON object.",
+        merged=True,
+    )
+
+
+def _kind(part: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[Any, Reader]:
+    """Give the type that Typer reads, and what makes JSON of it."""
+    kind = part.get("type")
+    if kind in _SCALARS:
+        return _SCALARS[kind], _finite if kind == "number" else _unchanged
+    if kind == "array":
+        items = part.get("items")
+        inner = _resolved(items, schema).get("type") if isinstance(items, Mapping) else None
+        return (_LISTS[inner], _finite_list) if inner in _LISTS else (str, _json)
+    return str, _json if kind == "object" else _json_or_text
+
+
+def _unchanged(value: Any) -> JsonValue:
+    return value  # type: ignore[no-any-return]
+
+
+def _finite(value: float) -> JsonValue:
+    if not isfinite(value):
+        raise ValueError("takes a finite number")
+    return value
+
+
+def _finite_list(values: Sequence[Any]) -> JsonValue:
+    return [_finite(value) if isinstance(value, float) else value for value in values]
+
+
+def _json(text: str) -> JsonValue:
+    try:
+        read = json.loads(text, parse_constant=_refuse, parse_float=_json_number)
+    except RecursionError:
+        raise ValueError("takes JSON that is nested less deep") from None
+    except ValueError as error:
+        raise ValueError(f"takes JSON: {error}") from None
+    return read  # type: ignore[no-any-return]
+
+
+def _json_object(text: str) -> JsonValue:
+    read = _json(text)
+    if not isinstance(read, dict):
+        raise ValueError('takes a JSON object, such as {"name": "value"}')
+    return read
 
 
 def _json_or_text(text: str) -> JsonValue:
     try:
-        return json.loads(text)  # type: ignore[no-any-return]
+        return _json(text)
     except ValueError:
         return text
+
+
+def _json_number(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _refuse(text)
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
 
 
 def _choices(part: Mapping[str, Any]) -> str:
@@ -114,14 +203,16 @@ def _choices(part: Mapping[str, Any]) -> str:
 
 
 def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow a reference, and take the one type of a value that may also be null."""
+    """Follow references, and take the one type of a value that may also be null."""
     found = dict(part)
     if reference := found.pop("$ref", None):
-        found = schema["$defs"][reference.rsplit("/", 1)[-1]] | found
-    choices = [choice for choice in found.get("anyOf", []) if choice.get("type") != "null"]
-    if len(choices) == 1:
-        del found["anyOf"]
-        found = _resolved(choices[0], schema) | found
-    if "items" in found:
-        found["items"] = _resolved(found["items"], schema)
+        found = _resolved(schema["$defs"][reference.rsplit("/", 1)[-1]], schema) | found
+    for word in ("anyOf", "oneOf", "allOf"):
+        choices = [choice for choice in found.get(word, []) if choice.get("type") != "null"]
+        if len(choices) == 1:
+            del found[word]
+            found = _resolved(choices[0], schema) | found
+    if isinstance(found.get("type"), list):
+        types = [kind for kind in found.pop("type") if kind != "null"]
+        found |= {"type": types[0]} if len(types) == 1 else {}
     return found

@@ -42,9 +42,9 @@ def run(shown: Run, *, as_json: bool) -> None:
 def _followed(runs: Runs, run: Run) -> Run:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         BarColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -74,14 +74,14 @@ def _print(run: Run, *, as_json: bool, only_result: bool) -> None:
 def _table(run: Run) -> Table:
     icon, style = STYLES[run.state]
     table = Table.grid(padding=(0, 2))
-    table.add_row("Run", run.id)
-    table.add_row("Task", run.task or "unknown")
-    table.add_row("State", Text(f"{icon} {run.state}", style=style))
-    rows = {
-        "Arguments": Text(json.dumps(run.args, ensure_ascii=False)) if run.args else None,
+    rows: dict[str, str | Text | None] = {
+        "Run": run.id,
+        "Task": run.task or "unknown",
+        "State": Text(f"{icon} {run.state}", style=style),
+        "Arguments": json.dumps(run.args, ensure_ascii=False) if run.args else None,
         "Progress": _progress(run),
-        "Result": Text(_as_text(run.result)) if run.state is RunState.SUCCESS else None,
-        "Error": Text(f"{run.error.type}: {run.error.message}") if run.error else None,
+        "Result": _as_text(run.result) if run.state is RunState.SUCCESS else None,
+        "Error": f"{run.error.type}: {run.error.message}" if run.error else None,
         "Queue": run.queue,
         "Worker": run.worker,
         "Attempts": str(run.attempts) if run.attempts else None,
@@ -89,11 +89,12 @@ def _table(run: Run) -> Table:
         "Not before": _instant(run.eta),
         "Started": _instant(run.started_at),
         "Finished": _instant(run.finished_at),
-        "Traceback": Text(run.error.traceback) if run.error and run.error.traceback else None,
+        "Traceback": (run.error.traceback or None) if run.error else None,
     }
     for name, value in rows.items():
         if value is not None:
-            table.add_row(name, value)
+            # A Text, not a string: what a task or a person wrote in brackets is no markup of ours.
+            table.add_row(name, value if isinstance(value, Text) else Text(value))
     return table
 
 

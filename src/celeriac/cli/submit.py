@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from celeriac.catalog import TaskSpec
 from celeriac.cli import show
@@ -23,21 +24,28 @@ _FLAGS = {
     "wait": "Wait for the end and print the result; the exit code tells how it went.",
     "json": "Print the run as JSON.",
 }
-_TAKEN = [f"--{name}" for name in (*_OPTIONS, *_FLAGS, "help")]
+TAKEN = tuple(f"--{name}" for name in (*_OPTIONS, *_FLAGS, "help"))
+"""The command's own options; a task's argument of the same name gets the prefix `--arg-`."""
 
 
 def submit_named(name: str, words: Sequence[str]) -> None:
     """Read the words of a command line as one task's arguments and submit a run."""
     runs = Runs.of(load_settings())
-    spec = runs.catalog.get(name)
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command(help=f"{spec.summary}\n\n{spec.description}")(_function(runs, spec))
+    command = command_of(runs, runs.catalog.get(name))
     command(args=list(words), prog_name=f"celeriac submit {name}")
+
+
+def command_of(runs: Runs, spec: TaskSpec) -> typer.Typer:
+    """Make the command that submits runs of one task."""
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    words = escape(f"{spec.summary}\n\n{spec.description}")
+    command.command(help=words)(_function(runs, spec))
+    return command
 
 
 def _function(runs: Runs, spec: TaskSpec) -> Callable[..., None]:
     """Make a function whose signature has the task's parameters and the options of a run."""
-    parameters = parameters_of(spec.schema, _TAKEN)
+    parameters = parameters_of(spec.schema, TAKEN)
 
     def submit_task(**typed: Any) -> None:
         args = read_arguments(parameters, typed)

@@ -1,8 +1,9 @@
 """Runs: submit one, look at it, wait for it, cancel it. Web and CLI ask here for everything."""
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -16,10 +17,12 @@ from celeriac.errors import (
     ResultsUnavailableError,
     RunFinishedError,
 )
+from celeriac.events import Event
 from celeriac.runs.broker import Broker
+from celeriac.runs.live import LiveEvents
 from celeriac.runs.options import SubmitOptions
 from celeriac.runs.run import Progress, Run, RunError, RunState
-from celeriac.runs.store import RunStore
+from celeriac.runs.store import CeleryResults, RunStore
 from celeriac.settings import Settings
 
 __all__ = ["Progress", "Run", "RunError", "RunState", "Runs", "SubmitOptions"]
@@ -29,12 +32,18 @@ class Runs:
     """All that can be done with runs, by the parts that know how."""
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, broker: Broker, store: RunStore
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        broker: Broker,
+        store: RunStore,
+        live: LiveEvents,
     ) -> None:
         self.catalog = catalog
         self._settings = settings
         self._broker = broker
         self._store = store
+        self._live = live
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -45,8 +54,11 @@ class Runs:
         """
         app = create_app(settings, publisher=True)
         catalog = Catalog.of(app)
-        store = RunStore(settings.require_urls()[1], catalog)
-        return cls(settings, catalog, Broker(app, settings.extra_queues), store)
+        _, redis_url = settings.require_urls()
+        broker = Broker(app, settings.extra_queues)
+        results = CeleryResults(app.backend.get_key_for_task, app.backend.decode)
+        store = RunStore(redis_url, results)
+        return cls(settings, catalog, broker, store, LiveEvents(redis_url))
 
     def submit(self, task_name: str, args: Mapping[str, JsonValue], options: SubmitOptions) -> Run:
         """Submit a run; when this returns, the broker has its message.
@@ -58,7 +70,9 @@ class Runs:
         """
         spec = self.catalog.get(task_name)
         call = spec.call(args)
-        self._broker.check_queue(options.queue, {task.queue for task in self.catalog.tasks})
+        self._broker.check_queue(
+            options.queue, {task.queue for task in self.catalog.tasks if task.queue}
+        )
         now = datetime.now(UTC)
         eta = options.eta_at(now, timedelta(seconds=self._settings.max_countdown_s))
         expires = options.expires_at(now)
@@ -72,14 +86,16 @@ class Runs:
             submitted_at=now,
             eta=eta,
         )
-        wait_s = (eta - now).total_seconds() if eta else 0
-        self._store.add(run, keep_s=int(wait_s) + self._settings.result_expires_s)
+        self._store.add(run)
         try:
             self._broker.publish(run.id, spec, call, options, eta=eta, expires=expires)
-        except BrokerUnavailableError:
+        except BaseException:
             with suppress(ResultsUnavailableError):
                 self._store.remove(run.id)
             raise
+        with suppress(ResultsUnavailableError):
+            # The broker has the message; if nobody can be told now, the worker's events tell it.
+            self._store.tell_submitted(run)
         return run
 
     def get(self, run_id: str) -> Run:
@@ -97,6 +113,47 @@ class Runs:
             RunNotFoundError, ResultsUnavailableError
         """
         return self._store.watch(run_id)
+
+    async def listen(
+        self, run_id: str | None = None, after: str | None = None
+    ) -> AsyncGenerator[Run | list[Event], None]:
+        """Give what happens to a run until it ends, or to all runs; [] is a sign of life.
+
+        One run comes first as it is now, unless the caller knows it up to the event `after`.
+
+        Raises:
+            RunNotFoundError, ResultsUnavailableError
+        """
+        async with aclosing(self._live.listen(run_id, after)) as happenings:
+            if run_id is not None and after is None:
+                await anext(happenings)
+                run = await asyncio.to_thread(self.get, run_id)
+                yield run
+                if run.state.finished:
+                    return
+            async for events in happenings:
+                yield events
+                if run_id is not None and any(event.kind.finishes for event in events):
+                    return
+
+    def has_events_after(self, run_id: str, event_id: str) -> bool:
+        """Tell whether the stream still holds a later event of this run.
+
+        Raises:
+            ResultsUnavailableError
+        """
+        return self._store.has_events_after(run_id, event_id)
+
+    async def ended(self, run_id: str, timeout_s: float) -> None:
+        """Return when the run has ended, or when the time is over.
+
+        Raises:
+            RunNotFoundError, ResultsUnavailableError
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), aclosing(self.listen(run_id)) as happenings:
+                async for _ in happenings:
+                    pass
 
     def wait(self, run_id: str, timeout_s: float) -> Run:
         """Wait for the run's end, at most `timeout_s`, and give its newest view.

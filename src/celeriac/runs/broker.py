@@ -12,11 +12,15 @@ from celery import Celery
 from kombu.exceptions import KombuError
 
 from celeriac.catalog import Call, TaskSpec
-from celeriac.celeryconfig import PRIORITIES
-from celeriac.errors import BrokerUnavailableError, FieldProblem, InvalidInputError
+from celeriac.celeryconfig import CONNECT_TIMEOUT_S, PRIORITIES
+from celeriac.errors import (
+    BrokerUnavailableError,
+    FieldProblem,
+    InvalidInputError,
+    UnconfirmedError,
+)
 from celeriac.runs.options import SubmitOptions
 
-CONNECT_TIMEOUT_S = 1.0
 STALE_WITHIN_S = 0.5
 """A pooled connection that fails this early was stale; a new one is worth a second attempt."""
 PASSING = (KombuError, AMQPError, redis.RedisError, OSError)
@@ -43,8 +47,9 @@ class Broker:
         """Publish a run's message and wait until the broker has it.
 
         Raises:
-            BrokerUnavailableError: it did not confirm. The message may have gone out all the same;
-                then it runs under this identifier and no other.
+            BrokerUnavailableError: it is away, and nothing was sent.
+            UnconfirmedError: it did not confirm. The message may have gone out all the same; then
+                it runs under this identifier and no other.
         """
         message = {
             "args": list(call.args),
@@ -54,17 +59,24 @@ class Broker:
             "expires": expires,
             **self._routing(options),
         }
+        try:
+            self._publish(spec.name, message)
+        except PASSING as error:
+            raise UnconfirmedError(run_id) from error
+
+    def _publish(self, task_name: str, message: Mapping[str, Any]) -> None:
         started_s = time.monotonic()
-        with _translated():
-            try:
-                self._publish_once(spec.name, message)
-            except PASSING:
-                if time.monotonic() - started_s > STALE_WITHIN_S:
-                    raise
-                self._publish_once(spec.name, message)
+        try:
+            self._publish_once(task_name, message)
+        except PASSING:
+            if time.monotonic() - started_s > STALE_WITHIN_S:
+                raise
+            self._publish_once(task_name, message)
 
     def _publish_once(self, task_name: str, message: Mapping[str, Any]) -> None:
         with self._app.producer_pool.acquire(block=True, timeout=CONNECT_TIMEOUT_S) as producer:
+            with _translated():
+                _ = producer.channel  # Connects; nothing has been sent until here.
             try:
                 self._app.tasks[task_name].apply_async(**message, producer=producer, retry=False)
             except PASSING:

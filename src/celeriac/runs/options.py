@@ -1,5 +1,6 @@
 """How a run is to be submitted, apart from its arguments."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
@@ -11,6 +12,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
     model_validator,
 )
 
@@ -18,13 +21,16 @@ from celeriac.catalog.arguments import problems_of
 from celeriac.errors import FieldProblem, InvalidInputError
 
 
-def _only_text(value: object) -> object:
-    if isinstance(value, (int, float)):
-        raise ValueError("Write an instant as RFC 3339 has it, such as 2030-01-31T09:00:00Z.")
-    return value
+def _rfc_3339(value: object) -> object:
+    """Refuse what pydantic would take for seconds since 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and WITH_DATE.match(value)):
+        return value
+    raise ValueError("Write an instant as RFC 3339 has it, such as 2030-01-31T09:00:00Z.")
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_only_text)]
+WITH_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
+Instant = Annotated[AwareDatetime, BeforeValidator(_rfc_3339)]
+Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class SubmitOptions(BaseModel):
@@ -35,19 +41,29 @@ class SubmitOptions(BaseModel):
     queue: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="The queue; the task's own where it is not given."
     )
-    priority: Annotated[int, Field(ge=0, le=9)] | None = Field(
+    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = Field(
         None, description="0 (the default) to 9; higher goes first."
     )
-    countdown: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+    countdown: Annotated[Seconds, Field(ge=0)] | None = Field(
         None, description="Start not before this many seconds from now."
     )
     eta: Instant | None = Field(
         None,
         description="Start not before this instant (RFC 3339 with an offset); a past one is now.",
     )
-    expires: Instant | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+    expires: Instant | Annotated[Seconds, Field(gt=0)] | None = Field(
         None, description="Do not start after this instant, or this many seconds from now."
     )
+
+    @field_validator("expires", mode="wrap")
+    @classmethod
+    def _one_of_two(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(
+                "Give an instant as RFC 3339 has it, or a number of seconds above 0."
+            ) from None
 
     @model_validator(mode="after")
     def _one_way_to_wait(self) -> Self:
@@ -65,7 +81,7 @@ class SubmitOptions(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise InvalidInputError(problems_of(error, "/options")) from None
+            raise InvalidInputError(problems_of(error, values, "/options")) from None
 
     def eta_at(self, now: datetime, longest: timedelta) -> datetime | None:
         """Give the instant to wait for, or None to run now.
@@ -75,6 +91,7 @@ class SubmitOptions(BaseModel):
         """
         try:
             eta = now + timedelta(seconds=self.countdown) if self.countdown else self.eta
+            eta = eta.astimezone(UTC) if eta else None
         except OverflowError:
             eta = datetime.max.replace(tzinfo=UTC)
         if eta is None or eta <= now:
@@ -85,10 +102,14 @@ class SubmitOptions(BaseModel):
                 f"The limit is {longest.total_seconds():.0f} seconds (CELERIAC_MAX_COUNTDOWN_S)."
             )
             raise InvalidInputError([FieldProblem(f"/options/{name}", f"Too far ahead. {limit}")])
-        return eta.astimezone(UTC)
+        return eta
 
     def expires_at(self, now: datetime) -> datetime | None:
         """Give the instant after which the run must not start any more."""
         if isinstance(self.expires, float):
             return now + timedelta(seconds=min(self.expires, 10**9))
-        return self.expires
+        try:
+            return self.expires.astimezone(UTC) if self.expires else None
+        except OverflowError:
+            detail = "No such instant exists in UTC."
+            raise InvalidInputError([FieldProblem("/options/expires", detail)]) from None

@@ -4,37 +4,55 @@ Two keys a run: the hash `celeriac-run-<id>` (written here at submission and by 
 at each change) and Celery's own `celery-task-meta-<id>`. Both expire together.
 """
 
-import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import redis
 from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from celeriac.backend import RECORD_PREFIX
-from celeriac.catalog import Call, Catalog
-from celeriac.errors import ResultsUnavailableError, RunNotFoundError, UnknownTaskError
-from celeriac.runs.run import Progress, Run, RunError, RunState
+from celeriac.errors import ResultsUnavailableError, RunNotFoundError
+from celeriac.events import (
+    RECORD_PREFIX,
+    STREAM,
+    Event,
+    EventKind,
+    append_event,
+    error_of,
+    read_record,
+    write_record,
+)
+from celeriac.runs.run import Run, RunState
 
-META_PREFIX = "celery-task-meta-"
 TIMEOUT_S = 1.0
 HEARTBEAT_S = 15.0
+KEEP_WAITING_S = 30 * 86_400
+"""How long a run is known that no worker takes; the time of its ETA comes out of it."""
+
+
+@dataclass(frozen=True)
+class CeleryResults:
+    """Where Celery keeps the result of a run, and how to read it."""
+
+    key_of: Callable[[str], str | bytes]
+    decode: Callable[[bytes], dict[str, Any]]
 
 
 class RunStore:
     """Reads and writes runs in Redis; each call fails within about two seconds when it is away."""
 
-    def __init__(self, url: str, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._redis = redis.Redis.from_url(
+    def __init__(self, url: str, results: CeleryResults) -> None:
+        self._results = results
+        # The types cannot tell one kind of answer from another.
+        self._redis: Any = redis.Redis.from_url(
             url.replace("redis+socket://", "unix://"),
-            decode_responses=True,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 1),
@@ -49,19 +67,20 @@ class RunStore:
         with _translated():
             self._redis.ping()
 
-    def add(self, run: Run, keep_s: int) -> None:
-        """Write the record of a run that is about to be published.
+    def add(self, run: Run) -> None:
+        """Write the record of a run that is about to be published; no event tells of it yet.
 
         Raises:
             ResultsUnavailableError: nothing was written.
         """
-        fields: dict[Any, Any] = run.model_dump(
-            mode="json", exclude_none=True, exclude={"id", "attempts", "tags"}
-        )
-        fields["args"] = json.dumps(run.args)
         with _translated(), self._redis.pipeline() as pipe:
-            pipe.hset(RECORD_PREFIX + run.id, mapping=fields)
-            pipe.expire(RECORD_PREFIX + run.id, keep_s)
+            write_record(pipe, _submitted(run), KEEP_WAITING_S)
+            pipe.execute()
+
+    def tell_submitted(self, run: Run) -> None:
+        """Add the event that a run was submitted, now that the broker has it."""
+        with _translated(), self._redis.pipeline() as pipe:
+            append_event(pipe, _submitted(run))
             pipe.execute()
 
     def remove(self, run_id: str) -> None:
@@ -78,11 +97,21 @@ class RunStore:
         """
         with _translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(RECORD_PREFIX + run_id)
-            pipe.get(META_PREFIX + run_id)
+            pipe.get(self._results.key_of(run_id))
             record, meta = pipe.execute()
         if not record and not meta:
             raise RunNotFoundError(run_id)
-        return self._run(run_id, record, json.loads(meta) if meta else {})
+        return _run(run_id, read_record(record), self._results.decode(meta) if meta else {})
+
+    def has_events_after(self, run_id: str, event_id: str) -> bool:
+        """Tell whether the stream still holds a later event of this run."""
+        start = f"({event_id}"
+        with _translated():
+            while entries := self._redis.xrange(STREAM, start, count=1000):
+                if any(fields.get(b"run") == run_id.encode() for _, fields in entries):
+                    return True
+                start = f"({entries[-1][0].decode()}"
+        return False
 
     def watch(self, run_id: str, until_s: float = math.inf) -> Iterator[Run | None]:
         """Give the run at once and after each change until it ends; None is a sign of life.
@@ -93,8 +122,8 @@ class RunStore:
             RunNotFoundError: there is no trace of it.
             ResultsUnavailableError: Redis did not answer.
         """
-        with _translated(), self._redis.pubsub() as feed:  # type: ignore[no-untyped-call]
-            feed.subscribe(META_PREFIX + run_id)
+        with _translated(), self._redis.pubsub() as feed:
+            feed.subscribe(RECORD_PREFIX + run_id)
             feed.get_message(timeout=TIMEOUT_S)  # Redis has the subscription now.
             run = self.get(run_id)
             yield run
@@ -104,41 +133,6 @@ class RunStore:
                     pass  # Several changes at once are shown as one.
                 before, run = run, self.get(run_id)
                 yield run if run != before else None
-
-    def _run(self, run_id: str, record: Mapping[str, str], meta: Mapping[str, Any]) -> Run:
-        state = _state(record, meta)
-        failed = state in (RunState.FAILURE, RunState.RETRY, RunState.REVOKED)
-        return Run(
-            id=run_id,
-            task=record.get("task"),
-            state=state,
-            args=self._named_args(record),
-            result=meta.get("result") if state is RunState.SUCCESS else None,
-            error=_error(meta) if failed else None,
-            progress=_progress(record.get("progress")),
-            queue=record.get("queue"),
-            priority=int(record["priority"]) if "priority" in record else None,
-            attempts=int(record.get("attempts", 0)),
-            worker=record.get("worker"),
-            submitted_at=_instant(record.get("submitted_at")),
-            eta=_instant(record.get("eta")),
-            started_at=_instant(record.get("started_at")),
-            finished_at=_instant(record.get("finished_at") or meta.get("date_done")),
-            parent_id=record.get("parent_id") or meta.get("parent_id"),
-            root_id=record.get("root_id"),
-            resubmit_of=record.get("resubmit_of"),
-        )
-
-    def _named_args(self, record: Mapping[str, str]) -> JsonValue:
-        """Name the arguments: a submission of ours has them by name, a message has two kinds."""
-        args = json.loads(record.get("args", "null"))
-        if not isinstance(args, list):
-            return args  # type: ignore[no-any-return]
-        call = Call(args, json.loads(record.get("kwargs", "{}")))
-        try:
-            return self._catalog.get(record.get("task", "")).named(call)
-        except UnknownTaskError:
-            return dict(call.kwargs) | ({"*": args} if args else {})
 
 
 @contextmanager
@@ -151,7 +145,38 @@ def _translated() -> Iterator[None]:
         ) from error
 
 
-def _state(record: Mapping[str, str], meta: Mapping[str, Any]) -> RunState:
+def _submitted(run: Run) -> Event:
+    data = run.model_dump(
+        mode="json",
+        exclude_none=True,
+        include={"task", "args", "queue", "priority", "tags", "eta", "resubmit_of"},
+    )
+    return Event(run.id, EventKind.SUBMITTED, run.submitted_at or datetime.now(UTC), data)
+
+
+def _run(run_id: str, record: Mapping[str, Any], meta: Mapping[str, Any]) -> Run:
+    state = _state(record, meta)
+    failed = state in (RunState.FAILURE, RunState.RETRY, RunState.REVOKED)
+    known = {name: record[name] for name in _SAME_NAMES if record.get(name) is not None}
+    return Run(
+        id=run_id,
+        state=state,
+        result=_plain(meta.get("result")) if state is RunState.SUCCESS else None,
+        error=error_of(meta) if failed else None,
+        attempts=record.get("attempt", 0) if record.get("started_at") else 0,
+        finished_at=_instant(record.get("finished_at") or meta.get("date_done")),
+        parent_id=record.get("parent_id") or meta.get("parent_id"),
+        **known,
+    )
+
+
+_SAME_NAMES = (
+    "task", "args", "progress", "queue", "priority", "tags", "worker", "submitted_at", "eta",
+    "started_at", "root_id", "resubmit_of",
+)  # fmt: skip
+
+
+def _state(record: Mapping[str, Any], meta: Mapping[str, Any]) -> RunState:
     word = meta.get("status") or record.get("state", "PENDING")
     if word == "PENDING":
         eta = _instant(record.get("eta"))
@@ -160,35 +185,9 @@ def _state(record: Mapping[str, str], meta: Mapping[str, Any]) -> RunState:
     return RunState(word) if word in RunState.__members__ else RunState.STARTED
 
 
-def _error(meta: Mapping[str, Any]) -> RunError | None:
-    error = meta.get("result")
-    if not isinstance(error, dict):
-        return None
-    message = error.get("exc_message", "")
-    if isinstance(message, list):
-        message = ", ".join(str(part) for part in message)
-    return RunError(
-        type=str(error.get("exc_type", "Error")),
-        message=str(message),
-        traceback=meta.get("traceback"),
-    )
-
-
-def _progress(text: str | None) -> Progress | None:
-    found = json.loads(text) if text else {}
-    return (
-        Progress(
-            current=_number(found.get("current")),
-            total=_number(found.get("total")),
-            message=None if found.get("message") is None else str(found["message"]),
-        )
-        if found
-        else None
-    )
-
-
-def _number(value: Any) -> int | float | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def _plain(value: Any) -> JsonValue:
+    """Give a result as JSON has it; kombu decodes dates, decimals and bytes to what they were."""
+    return to_jsonable_python(value, fallback=str, bytes_mode="base64")  # type: ignore[no-any-return]
 
 
 def _instant(text: str | None) -> datetime | None:

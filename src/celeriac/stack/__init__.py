@@ -16,10 +16,10 @@ import time
 
 from celeriac.settings import Settings
 from celeriac.stack.addresses import password_in
-from celeriac.stack.commands import CommandsOf, role_commands
+from celeriac.stack.commands import CommandsOf, as_environment, role_commands
 from celeriac.stack.console import Announce, Console, print_line
 from celeriac.stack.folder import DataFolder
-from celeriac.stack.preflight import check_ports
+from celeriac.stack.preflight import check_ports, check_tasks
 from celeriac.stack.role import Pace
 from celeriac.stack.supervisor import Supervisor
 from celeriac.stack.valkey import EmbeddedValkey
@@ -47,6 +47,7 @@ def up(
         check_ports(settings)
         valkey = EmbeddedValkey.prepare(folder) if _needs_valkey(settings) else None
         complete = _complete(settings, folder, valkey)
+        check_tasks(complete, as_environment(complete))
         commands = commands_of(complete)
         console = Console(
             announce,
@@ -75,4 +76,6 @@ def _complete(settings: Settings, folder: DataFolder, valkey: EmbeddedValkey | N
 
 def _secrets(settings: Settings) -> tuple[str, ...]:
     assert settings.secret_key is not None
-    return (settings.secret_key.get_secret_value(), *map(password_in, settings.require_urls()))
+    mail = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
+    urls = (*settings.require_urls(), mail)
+    return (settings.secret_key.get_secret_value(), *map(password_in, urls))

@@ -14,8 +14,11 @@ from pydantic import SecretStr
 from celeriac.errors import ConfigurationError
 from celeriac.settings import STACK_FILE, Settings
 
-STACK_FIELDS = ("broker_url", "redis_url", "host", "port", "flower_port", "app", "tasks")
-"""What a command in another terminal needs in order to find the servers."""
+STACK_FIELDS = ("broker_url", "redis_url", "host", "port", "flower_port")
+"""What a command in another terminal needs in order to find the servers; whatever else somebody
+chose is told as well, so that both agree on queues, apps and limits."""
+
+ONLY_FOR_ROLES = {"secret_key", "smtp_url", "data_dir"}
 
 
 class DataFolder:
@@ -128,7 +131,8 @@ def write_private(path: Path, text: str) -> None:
 
 def stack_lines(settings: Settings) -> str:
     """Give the settings that locate the servers, as lines of a `.env` file."""
-    values = {name: getattr(settings, name) for name in STACK_FIELDS}
+    chosen = settings.model_fields_set - ONLY_FOR_ROLES
+    values = {name: getattr(settings, name) for name in sorted({*STACK_FIELDS, *chosen})}
     return "".join(
         f"CELERIAC_{name.upper()}={_quoted(value)}\n"
         for name, value in values.items()

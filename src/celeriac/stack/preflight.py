@@ -1,10 +1,17 @@
 """What must hold before anything starts; the data directory has its own checks in `folder`."""
 
 import errno
+import os
 import socket
+import subprocess
+import sys
+from collections.abc import Mapping
 
 from celeriac.errors import ConfigurationError
 from celeriac.settings import Settings
+
+MISCONFIGURED = 2
+"""The exit code by which a process of ours says that starting it again is of no use."""
 
 
 def check_ports(settings: Settings) -> None:
@@ -22,6 +29,25 @@ def check_ports(settings: Settings) -> None:
     _check_port(
         settings.host, settings.flower_port, "Flower", "--flower-port (CELERIAC_FLOWER_PORT)"
     )
+
+
+def check_tasks(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Import the tasks that somebody named, in a process of its own, before every role does.
+
+    Raises:
+        ConfigurationError: they cannot be imported; the message tells why.
+    """
+    if not (settings.app or settings.tasks):
+        return
+    done = subprocess.run(
+        [sys.executable, "-m", "celeriac", "tasks", "--json"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == MISCONFIGURED:
+        raise ConfigurationError(done.stderr.strip().splitlines()[-1].removeprefix("celeriac: "))
 
 
 def can_listen(host: str, port: int) -> OSError | None:

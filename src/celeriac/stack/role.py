@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from celeriac.errors import ConfigurationError
 from celeriac.stack.commands import Command
+from celeriac.stack.preflight import MISCONFIGURED
 from celeriac.stack.process import Process
 from celeriac.stack.warden import Warden
-
-MISCONFIGURED = 2
-"""The exit code by which a role says that starting it again is of no use."""
 
 Report = Callable[[str], None]
 
@@ -24,6 +22,7 @@ class Pace:
 
     grace_s: float = 10.0
     hurry_s: float = 4.0
+    news_s: float = 8.0
     ready_s: float = 60.0
     first_backoff_s: float = 1.0
     longest_backoff_s: float = 30.0
@@ -62,6 +61,7 @@ class Role:
         self._backoff = Backoff(pace)
         self._stopping = asyncio.Event()
         self._process: Process | None = None
+        self._returning: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._last_line = ""
         self._text_seen = command.ready_text is None
 
@@ -74,8 +74,17 @@ class Role:
         while not self._stopping.is_set():
             started_s = time.monotonic()
             how = await self._run_once()
+            self._returning.cancel()
             if not self._stopping.is_set():
                 await self._pause(how, self._backoff.after(time.monotonic() - started_s))
+                self._returning = asyncio.create_task(self._announce_return())
+
+    async def _announce_return(self) -> None:
+        self._text_seen = self.command.ready_text is None
+        await asyncio.sleep(self._pace.first_backoff_s / 10)  # Its successor starts meanwhile.
+        await self.wait_ready()
+        if not self._stopping.is_set():
+            self._report("is back")
 
     async def wait_ready(self) -> None:
         """Wait until the role has shown that it is ready."""

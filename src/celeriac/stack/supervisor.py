@@ -59,11 +59,16 @@ class Supervisor:
         roles = [self._supervise(command) for command in self._commands]
         self._console.step(f"starting {', '.join(role.command.name for role in roles)}")
         waiting = [self._in_background(self._announce_ready(role)) for role in roles]
-        _, late = await asyncio.wait(waiting, timeout=self._pace.ready_s)
+        _, late = await asyncio.wait(waiting, timeout=min(self._pace.news_s, self._pace.ready_s))
+        if late:
+            self._console.step(
+                f"still not ready: {_names_of_late(roles)}. `celeriac doctor` in another terminal "
+                "of this folder tells what is away."
+            )
+            _, late = await asyncio.wait(waiting, timeout=self._pace.ready_s)
         self._console.table(table_of(self._settings))
         if late:
-            names = [role.command.name for role in roles if not role.ready]
-            self._console.step(f"still not ready: {', '.join(names)}. Waiting on. Ctrl-C stops.")
+            self._console.step(f"still not ready: {_names_of_late(roles)}. Ctrl-C stops.")
             await asyncio.wait(late)
         self._console.step(f"ready in {self._console.elapsed_s:.1f} s. Ctrl-C stops.")
 
@@ -134,6 +139,10 @@ class Supervisor:
         self._warden.close()
         took = f"stopped in {self._console.elapsed_s - began_s:.1f} s"
         self._console.step(f"{took}; {_how([*roles, *servers])}")
+
+
+def _names_of_late(roles: Sequence[Role]) -> str:
+    return ", ".join(role.command.name for role in roles if not role.ready)
 
 
 def _how(roles: Sequence[Role]) -> str:

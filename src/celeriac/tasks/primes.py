@@ -13,7 +13,7 @@ SEGMENT = 1 << 18
 
 @shared_task(name="primes.count", bind=True)
 def count(
-    self: "Task[Any, Any]", limit: Annotated[int, Field(ge=0, le=2_000_000_000)] = 10_000_000
+    self: "Task[Any, Any]", limit: Annotated[int, Field(ge=0, le=2_000_000_000)] = 300_000_000
 ) -> int:
     """Count the prime numbers up to a limit.
 

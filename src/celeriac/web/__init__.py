@@ -1,6 +1,7 @@
 """The web role: the HTTP API, the UI and the documents, as one Flask app."""
 
 import secrets
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,19 +16,24 @@ from celeriac.catalog.arguments import problems_of
 from celeriac.errors import InvalidInputError
 from celeriac.runs import Runs
 from celeriac.settings import Settings
-from celeriac.web import assets, context, look, problems
+from celeriac.web import assets, context, hosts, look, problems
 from celeriac.web.api import api
-from celeriac.web.headers import add_security_headers
+from celeriac.web.headers import add_headers
 from celeriac.web.health import health
 from celeriac.web.openapi import docs
 from celeriac.web.pages import pages
+from celeriac.web.streams import streams
 from celeriac.web.strict_json import StrictJSON
 
 DESCRIPTION = "Submit Celery tasks, watch their runs and read their results."
 
 
 def create_app(settings: Settings, runs: Runs) -> OpenAPI:
-    """Build the app; it connects to nothing until a request needs it."""
+    """Build the app; it connects to nothing until a request needs it.
+
+    Raises:
+        ConfigurationError: `CELERIAC_TRUSTED_HOSTS` names something that is no host.
+    """
     app = OpenAPI(
         __name__,
         info=Info(title="Celeriac", version=celeriac.__version__, description=DESCRIPTION),
@@ -38,15 +44,17 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     app.json = StrictJSON(app)
     app.config.update(_flask_config(settings))
     app.extensions[context.EXTENSION] = context.Context(settings, runs)
+    app.before_request(partial(hosts.refuse_untrusted_host, hosts.trusted_names(settings)))
     csrf = CSRFProtect(app)
     csrf.exempt(api)
     app.register_api(api)
+    app.register_api(streams)
     for blueprint in (health, docs, pages):
         app.register_blueprint(blueprint)
     problems.init_app(app)
     look.install(app)
     app.context_processor(_links)
-    app.after_request(add_security_headers)
+    app.after_request(add_headers)
     app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
         app.wsgi_app, root=assets.STATIC, prefix="static/", max_age=assets.MAX_AGE_S
     )
@@ -68,9 +76,13 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
 def _links() -> dict[str, str]:
     """Give templates the address of Flower, as people reach it who reached this page."""
     settings = context.settings()
-    host = urlsplit(request.host_url).hostname
+    host = hosts.bracketed(urlsplit(request.host_url).hostname or "localhost")
     return {"flower_url": settings.flower_url or f"http://{host}:{settings.flower_port}"}
 
 
 def _of_validation_error(error: ValidationError) -> Response:
-    return make_response(problems.of_invalid_input(InvalidInputError(problems_of(error))))
+    return make_response(
+        problems.of_invalid_input(
+            InvalidInputError(problems_of(error, request.get_json(silent=True)))
+        )
+    )

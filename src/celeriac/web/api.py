@@ -1,15 +1,17 @@
 """The HTTP API, version 1."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Response, request, url_for
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from werkzeug.exceptions import UnsupportedMediaType
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.http import parse_dict_header
 
 from celeriac.catalog import TaskSpec
+from celeriac.errors import ResultsUnavailableError
 from celeriac.runs import Run, SubmitOptions
 from celeriac.web.context import runs, settings
 from celeriac.web.gateway import answer_later
@@ -34,11 +36,16 @@ class Submission(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_empty(cls, body: Any) -> Any:
+        return {} if body is None else body
+
     args: dict[str, JsonValue] = Field({}, description="The task's arguments by name.")
     options: SubmitOptions = Field(SubmitOptions(), description="When and where to run it.")
 
 
-class Parameters(BaseModel):
+class Retry(BaseModel):
     """How often a failed run is tried again."""
 
     automatic: bool
@@ -54,7 +61,7 @@ class Task(BaseModel):
     summary: str
     description: str
     queue: str
-    retry: Parameters
+    retry: Retry
     time_limit_s: float | None
     soft_time_limit_s: float | None
     parameters: dict[str, Any] = Field(description="JSON Schema of `args`.")
@@ -72,7 +79,12 @@ def _only_json() -> None:
     if request.content_length or request.headers.get("Transfer-Encoding"):
         if request.mimetype != JSON:
             raise UnsupportedMediaType(f"Send the body as {JSON}.")
-        request.get_json()
+        try:
+            request.get_json()
+        except BadRequest as error:
+            raise BadRequest(
+                f"The body is no JSON: {error.__cause__ or error.description}"
+            ) from None
 
 
 @api.get("/tasks", tags=[TASKS], responses={200: TaskList})
@@ -81,13 +93,13 @@ def list_tasks() -> Response:
     return _answer(TaskList(tasks=[_task(spec) for spec in runs().catalog.tasks]))
 
 
-@api.get("/tasks/<name>", tags=[TASKS], responses={200: Task})
+@api.get("/tasks/<path:name>", tags=[TASKS], responses={200: Task})
 def show_task(path: TaskPath) -> Response:
     """Show one task with the JSON Schema of its arguments."""
     return _answer(_task(runs().catalog.get(path.name)))
 
 
-@api.post("/tasks/<name>/runs", tags=[RUNS], responses={202: Run, 200: Run})
+@api.post("/tasks/<path:name>/runs", tags=[RUNS], responses={202: Run, 200: Run})
 def submit(path: TaskPath, body: Submission) -> Response:
     """Submit a run.
 
@@ -115,7 +127,14 @@ def _after_waiting(run: Run, answer: Callable[[Run], Response]) -> Response:
     wait_s = _preferred_wait_s()
     if run.state.finished or not wait_s:
         return answer(run)
-    return answer_later(lambda: answer(runs().wait(run.id, wait_s)))
+
+    def newest() -> Response:
+        try:
+            return answer(runs().get(run.id))
+        except ResultsUnavailableError:
+            return answer(run)  # What was accepted stays accepted.
+
+    return answer_later(newest, until=partial(runs().ended, run.id, wait_s))
 
 
 def _submitted(run: Run) -> Response:
@@ -129,7 +148,7 @@ def _submitted(run: Run) -> Response:
 
 def _preferred_wait_s() -> int:
     wait = parse_dict_header(request.headers.get("Prefer", "")).get("wait")
-    return min(int(wait), settings().max_wait_s) if wait and wait.isdecimal() else 0
+    return min(int(wait[:9]), settings().max_wait_s) if wait and wait.isdecimal() else 0
 
 
 def _task(spec: TaskSpec) -> Task:
@@ -138,7 +157,7 @@ def _task(spec: TaskSpec) -> Task:
         summary=spec.summary,
         description=spec.description,
         queue=spec.queue,
-        retry=Parameters(**vars(spec.retry)),
+        retry=Retry(**vars(spec.retry)),
         time_limit_s=spec.time_limit_s,
         soft_time_limit_s=spec.soft_time_limit_s,
         parameters=spec.schema,

@@ -1,5 +1,6 @@
 """What a JSON Schema asks for, put in the few shapes that an HTML form can show."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -102,10 +103,21 @@ def shape_of(
     """Give the shape of `schema`; one that contains itself, or is too deep, becomes JSON."""
     schema = schema if isinstance(schema, Mapping) else {}
     flat, followed, nullable = _flatten(schema, defs)
+    if "default" in flat and not _is_json(flat["default"]):
+        flat = _without(flat, "default")
     again = bool(set(followed) & set(path)) or len(path) >= _DEPTH_MAX
     path = (*path, *(followed or ("",)))
     shape = Shape(Kind.JSON, flat, nullable, required, schema.get("title"), defs, path)
     return shape if again else replace(shape, kind=_kind(shape))
+
+
+def _is_json(default: Any) -> bool:
+    """Tell whether a form can hold a default: JSON has no NaN and no infinity."""
+    try:
+        json.dumps(default, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def root_shape(schema: JsonSchema) -> Shape:

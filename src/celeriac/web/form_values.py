@@ -7,24 +7,60 @@ says "none".
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, NoReturn, Self
 
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest
 
+from celeriac.errors import FieldProblem
 from celeriac.web.form_shapes import REST, JsonSchema, Kind, Shape, root_shape
 
 Form = MultiDict[str, str]
+DEPTH_MAX: Final = 100
+"""JSON that is nested deeper is taken for text: nothing behind the form could read it either."""
+ROWS_MAX: Final = 1_000
+SEGMENTS_MAX: Final = 20
+"""More than the name of any control has: a form goes a few levels deep, the rest is JSON."""
+_ROW: Final = re.compile(r"\d{1,6}")
 _ABSENT: Final = object()
 _WHOLE: Final = re.compile(r"[+-]?\d{1,4000}")
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_UNUSABLE: Final = re.compile("[\0\ud800-\udfff]")
 _LOCAL_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?")
 _ZONE: Final = re.compile(r"[+-]\d\d:\d\d|Z")
 
 
 def parse_form(schema: JsonSchema, form: Form, *, prefix: str = "args") -> dict[str, Any]:
-    """Give the JSON object that the controls under `prefix` hold."""
-    return _object(root_shape(schema), prefix, form)
+    """Give the JSON object that the controls under `prefix` hold.
+
+    Raises:
+        BadRequest: one of its lists is longer than any person's.
+    """
+    return _object(root_shape(schema), prefix, _Controls.of(form))
+
+
+def unusable(value: Any, pointer: str) -> Iterator[FieldProblem]:
+    """Yield a problem for each text with a character that not everything behind us can hold."""
+    if isinstance(value, str) and (found := _UNUSABLE.search(value)):
+        detail = f"Remove the character U+{ord(found.group()):04X}; no text may hold it."
+        yield FieldProblem(pointer, detail)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            inside = f"{pointer}/{escape(key)}"
+            yield from unusable(key, inside)
+            yield from unusable(item, inside)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unusable(item, f"{pointer}/{index}")
+
+
+def escape(key: str) -> str:
+    """Write a property's name as one segment of a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def segment(key: str) -> str:
@@ -49,7 +85,37 @@ def json_or_words(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _object(shape: Shape, name: str, form: Form) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Controls:
+    """A form's controls, looked through once and not again for each row of each list."""
+
+    texts: Mapping[str, str]
+    rows: Mapping[str, set[int]]
+    """The rows' numbers by the name of their list."""
+    filled: frozenset[str]
+    """The names under which something was typed."""
+
+    @classmethod
+    def of(cls, form: Form) -> Self:
+        rows: defaultdict[str, set[int]] = defaultdict(set)
+        filled: set[str] = set()
+        for key, values in form.lists():
+            for dot in islice(re.finditer(r"\.", key), SEGMENTS_MAX):
+                above = key[: dot.start()]
+                if number := _ROW.match(key, dot.end()):
+                    rows[above].add(int(number.group()))
+                if any(values):
+                    filled.add(above)
+        return cls(form, rows, frozenset(filled))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.texts
+
+    def get(self, name: str, otherwise: str) -> str:
+        return self.texts.get(name, otherwise)
+
+
+def _object(shape: Shape, name: str, form: _Controls) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, member in shape.members():
         value = _value(member, f"{name}.{segment(key)}", form)
@@ -62,7 +128,7 @@ def _object(shape: Shape, name: str, form: Form) -> dict[str, Any]:
     return found
 
 
-def _value(shape: Shape, name: str, form: Form) -> Any:
+def _value(shape: Shape, name: str, form: _Controls) -> Any:
     match shape.kind:
         case Kind.GROUP:
             return _group(shape, name, form)
@@ -83,13 +149,13 @@ def _blank(shape: Shape) -> Any:
     return None if shape.nullable and needs_null else _ABSENT
 
 
-def _group(shape: Shape, name: str, form: Form) -> Any:
+def _group(shape: Shape, name: str, form: _Controls) -> Any:
     if shape.switchable and f"{name}~set" not in form:
         return _blank(shape)
     return _object(shape, name, form)
 
 
-def _list(shape: Shape, name: str, form: Form) -> Any:
+def _list(shape: Shape, name: str, form: _Controls) -> Any:
     item = shape.item()
     rows = [_row(item, f"{name}.{n}", form) for n in _row_numbers(name, form)]
     kept = [row for row in rows if row is not _ABSENT]
@@ -98,21 +164,21 @@ def _list(shape: Shape, name: str, form: Form) -> Any:
     return _ABSENT
 
 
-def _row_numbers(name: str, form: Form) -> list[int]:
-    start = f"{name}."
-    heads = (re.match(r"\d{1,6}", key[len(start) :]) for key in form if key.startswith(start))
-    return sorted({int(head.group()) for head in heads if head})
+def _row_numbers(name: str, form: _Controls) -> list[int]:
+    numbers = form.rows.get(name, ())
+    if len(numbers) > ROWS_MAX:
+        raise BadRequest(f"A form takes at most {ROWS_MAX} rows of a list; the API takes any.")
+    return sorted(numbers)
 
 
-def _row(item: Shape, name: str, form: Form) -> Any:
+def _row(item: Shape, name: str, form: _Controls) -> Any:
     """Read one row; a blank spare row is none, and neither is one marked for removal."""
     if f"{name}~drop" in form:
         return _ABSENT
     if item.kind is not Kind.GROUP:
         value = _value(item, name, form)
         return _ABSENT if value is None and f"{name}~row" not in form else value
-    inside = (values for key, values in form.lists() if key.startswith(f"{name}."))
-    if f"{name}~row" in form or any(any(values) for values in inside):
+    if f"{name}~row" in form or name in form.filled:
         return _object(item, name, form)
     return _ABSENT
 
@@ -121,7 +187,7 @@ def _read_number(shape: Shape, text: str, zone: str) -> Any:
     del shape, zone
     if _WHOLE.fullmatch(text):
         return int(text)
-    if _NUMBER.fullmatch(text) and float(text) not in (float("inf"), float("-inf")):
+    if NUMBER.fullmatch(text) and float(text) not in (float("inf"), float("-inf")):
         return float(text)
     return text
 
@@ -144,9 +210,17 @@ def _read_datetime(shape: Shape, text: str, zone: str) -> Any:
 def _read_json(shape: Shape, text: str, zone: str) -> Any:
     del shape, zone
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
+    return text if _is_deeper(value, DEPTH_MAX) else value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not levels:
+        return isinstance(value, (dict, list))
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _refuse(constant: str) -> NoReturn:

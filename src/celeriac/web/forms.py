@@ -23,9 +23,17 @@ from celeriac.web.form_shapes import (
     root_shape,
     type_words,
 )
-from celeriac.web.form_values import encode_choice, json_or_words, parse_form, segment
+from celeriac.web.form_values import (
+    NUMBER,
+    encode_choice,
+    escape,
+    json_or_words,
+    parse_form,
+    segment,
+    unusable,
+)
 
-__all__ = ["Choice", "Field", "Kind", "fields_of", "parse_form", "placed_problems"]
+__all__ = ["Choice", "Field", "Kind", "fields_of", "parse_form", "placed_problems", "unusable"]
 
 SPARE_ROWS: Final = 3
 _NARROW: Final = (
@@ -39,7 +47,7 @@ _NARROW: Final = (
 )
 _MISSING: Final = object()
 _PATTERNS: Final = {
-    Kind.NUMBER: re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
+    Kind.NUMBER: NUMBER,
     Kind.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
     Kind.TIME: re.compile(r"\d\d:\d\d(:\d\d(\.\d+)?)?"),
 }
@@ -107,7 +115,7 @@ class _Place:
     depth: int = 0
 
     def below(self, key: str, **changes: Any) -> "_Place":
-        pointer = self.pointer if key == REST else f"{self.pointer}/{_escape(key)}"
+        pointer = self.pointer if key == REST else f"{self.pointer}/{escape(key)}"
         return replace(self, name=f"{self.name}.{segment(key)}", pointer=pointer, **changes)
 
 
@@ -270,7 +278,3 @@ def _plain_text(value: Any) -> str:
     if value is _MISSING or value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")

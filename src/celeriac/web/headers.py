@@ -1,6 +1,8 @@
-"""Headers that tell browsers to keep to this host and to what we serve."""
+"""Headers that answers have whoever made them: what browsers may do, and when to come again."""
 
 from flask import Response
+
+from celeriac.errors import TransientError
 
 POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -14,8 +16,10 @@ HEADERS = {
 }
 
 
-def add_security_headers(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
     """Add each header that the view did not set itself."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if response.status_code == 503:
+        response.headers.setdefault("Retry-After", str(TransientError.retry_after_s))
     return response

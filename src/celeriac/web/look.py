@@ -1,6 +1,5 @@
 """How things look wherever they appear: states, the rail's entries, advice beside errors, text."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,29 +35,33 @@ STATES: Final = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the rail: a page of ours, or a `path` that another site's address replaces."""
+    """One entry of the rail: a page of ours, or a `path` that another site's address replaces.
+
+    Pages below `path`, and those below `also`, belong to it.
+    """
 
     label: str
     icon: str
     path: str
     external: bool = False
+    also: tuple[str, ...] = ()
 
 
 RAIL: Final = (
-    Entry("Tasks", "list-details", "/tasks"),
+    Entry("Tasks", "list-details", "/tasks", also=("/runs",)),
     Entry("API docs", "api", "/docs"),
 )
 
 
 @dataclass(frozen=True)
 class RailLink:
-    """An entry as it is drawn on one page."""
+    """An entry as it is drawn on one page; `current` is its `aria-current`."""
 
     label: str
     icon: str
     href: str
     external: bool
-    current: bool
+    current: str
 
 
 def rail(flower_url: str | None) -> Iterator[RailLink]:
@@ -68,8 +71,14 @@ def rail(flower_url: str | None) -> Iterator[RailLink]:
         entries.append(Entry("Flower", "flower", flower_url, external=True))
     for entry in entries:
         href = entry.path if entry.external else request.script_root + entry.path
-        here = request.path == entry.path or request.path.startswith(f"{entry.path}/")
-        yield RailLink(entry.label, entry.icon, href, entry.external, here)
+        yield RailLink(entry.label, entry.icon, href, entry.external, _current(entry))
+
+
+def _current(entry: Entry) -> str:
+    if request.path == entry.path:
+        return "page"
+    inside = any(request.path.startswith(f"{path}/") for path in (entry.path, *entry.also))
+    return "true" if inside else ""
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,12 @@ class Advice:
 
 _ADVICE: Final = {
     "broker_unavailable": Advice(
-        "Nothing was submitted, and nothing that waits was lost.",
+        "Nothing was submitted or cancelled, and nothing that waits was lost.",
         "Check that RabbitMQ runs and is not blocked by an alarm, then submit again.",
+    ),
+    "unconfirmed": Advice(
+        "Most likely nothing was submitted; nothing that waits was lost.",
+        "Look whether the run named above exists before you submit again.",
     ),
     "results_unavailable": Advice(
         "Runs go on without it; what they report is stored when it is back.",
@@ -93,6 +106,10 @@ _ADVICE: Final = {
         "Nothing was submitted.",
         "Look for it in the catalog. Was it renamed, or is its module missing from CELERIAC_TASKS?",
     ),
+    "stale_form": Advice(
+        "Nothing was submitted and nothing was cancelled.",
+        "Go back, copy what you would not like to type again, and reload that page.",
+    ),
     "run_not_found": Advice(
         "Results are kept for a limited time after a run ends; then the run is forgotten.",
         "Check the identifier. The task can be submitted again from its page.",
@@ -100,8 +117,7 @@ _ADVICE: Final = {
 }
 _ADVICE_BY_STATUS: Final = {
     400: Advice(
-        "Nothing was submitted.",
-        "Go back: your input is still there. Reload that page in a second tab, then send again.",
+        "Nothing was submitted.", "Go back: your input is still there. Check it, then try again."
     ),
     404: Advice("Nothing was changed.", "Check the address, or start from the catalog."),
     413: Advice("Nothing was submitted.", "Send less, or raise CELERIAC_MAX_BODY_BYTES."),
@@ -151,28 +167,39 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def encodable(value: Any) -> Any:
+    """Write half a surrogate pair, which JSON can hold and no page can, as its escape."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return type(value)(value.encode(errors="backslashreplace").decode())
+    return value
+
+
+# Each alternative takes all it can and never gives back, so the work grows with the text alone.
 _TOKEN: Final = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")'
-    r"|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)"
+    r'(?P<text>"[^"\\]*+(?:\\.[^"\\]*+)*+"?)'
+    r"|(?P<number>-?\d[\d.eE+-]*+)|(?P<word>true|false|null)",
+    re.DOTALL,
 )
 
 
-def json_text(value: Any) -> str:
-    """Write a value as people read JSON."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
-
-
 def json_html(text: str) -> Markup:
-    """Colour JSON text."""
-    parts: list[str | Markup] = []
+    """Colour JSON text, which must be whole."""
+    parts: list[str] = []
     position = 0
     for token in _TOKEN.finditer(text):
-        parts.append(escape(text[position : token.start()]))
-        parts.append(
-            Markup('<span class="json-{}">{}</span>').format(token.lastgroup, token.group())
-        )
-        position = token.end()
-    return Markup().join([*parts, escape(text[position:])])
+        start, end = token.span()
+        kind = "key" if text.startswith(":", end) else token.lastgroup
+        parts += [
+            escape(text[position:start]),
+            f'<span class="json-{kind}">{escape(token.group())}</span>',
+        ]
+        position = end
+    # Every part is either escaped or a tag of ours.
+    return Markup("".join([*parts, escape(text[position:])]))  # noqa: S704
 
 
 def prose(text: str) -> Markup:
@@ -198,12 +225,11 @@ def code_words(text: str) -> Markup:
 
 def install(app: Flask) -> None:
     """Give the app's templates what they all use."""
+    app.jinja_env.finalize = encodable
     app.jinja_env.filters.update(
         short_id=short_id,
         duration=duration_words,
         duration_short=duration_short,
-        json_text=json_text,
-        json_html=json_html,
         prose=prose,
         code_words=code_words,
     )

@@ -1,10 +1,14 @@
 """The OpenAPI 3.1 document: what the views declare, and one operation for each task."""
 
+import math
+import re
 from typing import Any
+from urllib.parse import quote
 
-from flask import Blueprint, Response, current_app, jsonify, render_template
+from flask import Blueprint, Response, current_app, render_template
 from flask_openapi import OpenAPI
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from celeriac.catalog import TaskSpec
 from celeriac.runs import Run, SubmitOptions
@@ -21,6 +25,8 @@ PREFER = {
     "example": "wait=10",
 }
 PROBLEM = "Problem"
+EXTENSION = "celeriac.openapi"
+"""Where an app keeps its document: neither its views nor its catalog change while it runs."""
 
 docs = Blueprint("docs", __name__)
 
@@ -33,7 +39,10 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457); `errors` names each field of a 422."""
+    """What went wrong (RFC 9457).
+
+    `errors` names each field of a 422, `near` the tasks that may have been meant.
+    """
 
     type: str
     title: str
@@ -42,12 +51,18 @@ class Problem(BaseModel):
     detail: str
     instance: str
     errors: list[FieldError] = []
+    near: list[str] = []
 
 
 @docs.get("/openapi.json")
 def openapi_json() -> Response:
     """Give the document."""
-    return jsonify(document(current_app, runs().catalog.tasks))  # type: ignore[arg-type]
+    kept = current_app.extensions
+    if EXTENSION not in kept:
+        found = document(current_app, runs().catalog.tasks)  # type: ignore[arg-type]
+        # An infinite number deep inside a default becomes null; JSON cannot say it.
+        kept[EXTENSION] = to_json(found, inf_nan_mode="null")
+    return Response(kept[EXTENSION], mimetype="application/json")
 
 
 @docs.get("/docs")
@@ -60,7 +75,9 @@ def document(app: OpenAPI, tasks: list[TaskSpec]) -> dict[str, Any]:
     """Build the document; a task's own path stands beside the general one with its exact schema."""
     found = dict(app.api_doc)
     paths = {path: _with_problems(path, item) for path, item in found["paths"].items()}
-    paths |= {SUBMIT_PATH.format(name=task.name): _operation(task) for task in tasks}
+    # Whether a body is needed depends on the task.
+    paths[SUBMIT_PATH]["post"]["requestBody"]["required"] = False
+    paths |= {SUBMIT_PATH.format(name=quote(t.name, safe="")): _operation(t) for t in tasks}
     schemas = _schemas(Problem) | _schemas(SubmitOptions) | _schemas(Run)
     for task in tasks:
         schemas |= _schemas_of_task(task)
@@ -69,22 +86,23 @@ def document(app: OpenAPI, tasks: list[TaskSpec]) -> dict[str, Any]:
 
 
 def _operation(task: TaskSpec) -> dict[str, Any]:
-    body = {
+    needed = bool(task.schema.get("required"))
+    body: dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "args": {"$ref": REF + _name(task)},
+            "args": {"$ref": REF + _component(task)},
             "options": {"$ref": REF + "SubmitOptions"},
         },
     }
-    if task.schema.get("required"):
+    if needed:
         body["required"] = ["args"]
     operation = {
-        "operationId": f"submit_{_name(task)}",
+        "operationId": f"submit.{escaped(task.name)}",
         "summary": task.summary or f"Submit {task.name}",
         "description": task.description,
         "tags": ["submit"],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {"required": needed, "content": {"application/json": {"schema": body}}},
         "responses": {status: _run_response(text) for status, text in _OUTCOMES.items()},
     }
     return _with_problems(SUBMIT_PATH, {"post": operation})
@@ -111,8 +129,17 @@ def _with_problems(path: str, item: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _name(task: TaskSpec) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in task.name)
+def escaped(task_name: str) -> str:
+    """Write a task's name so that components and operations may be named after it.
+
+    What such a name may not hold becomes its code point between dashes, as does the dash itself, so
+    no two tasks get one name, and each gets the same at every start.
+    """
+    return re.sub(r"[^A-Za-z0-9._]", lambda c: f"-{ord(c.group()):x}-", task_name)
+
+
+def _component(task: TaskSpec) -> str:
+    return f"task.{escaped(task.name)}"
 
 
 def _schemas(model: type[BaseModel]) -> dict[str, Any]:
@@ -120,11 +147,27 @@ def _schemas(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _schemas_of_task(task: TaskSpec) -> dict[str, Any]:
-    """Two tasks may have types of one name, so each task's definitions carry the task's name."""
-    template = f"{REF}{_name(task)}.{{model}}"
-    schema = task.model.model_json_schema(ref_template=template)
+    """Two tasks may have types of one name, so each task's definitions carry the task's name.
+
+    Two dashes cannot follow a name that `escaped` has written, so they tell where it ends.
+    """
+    name = _component(task)
+    schema = _finite(task.model.model_json_schema(ref_template=f"{REF}{name}--{{model}}"))
     definitions = schema.pop("$defs", {})
-    return {_name(task): schema} | {f"{_name(task)}.{n}": d for n, d in definitions.items()}
+    return {name: schema} | {f"{name}--{n}": d for n, d in definitions.items()}
+
+
+def _finite(schema: Any) -> Any:
+    """Leave out defaults that JSON cannot say, such as infinity."""
+    if isinstance(schema, list):
+        return [_finite(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {k: _finite(v) for k, v in schema.items() if not (k == "default" and _is_odd(v))}
+
+
+def _is_odd(default: Any) -> bool:
+    return isinstance(default, float) and not math.isfinite(default)
 
 
 def _lifted(name: str, schema: dict[str, Any]) -> dict[str, Any]:

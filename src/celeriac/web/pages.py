@@ -1,17 +1,19 @@
 """The pages that people see: the catalog, a task with its form, a run that updates itself."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from flask import (
     Blueprint,
     Response,
+    copy_current_request_context,
     redirect,
     render_template,
     request,
-    stream_with_context,
     url_for,
 )
 from werkzeug.wrappers import Response as BaseResponse
@@ -26,17 +28,20 @@ from celeriac.errors import (
     RunFinishedError,
     RunNotFoundError,
     TransientError,
-    UnknownTaskError,
 )
-from celeriac.runs import Run, SubmitOptions
+from celeriac.runs import Runs, SubmitOptions
 from celeriac.web.catalog_view import groups_of
 from celeriac.web.context import runs
-from celeriac.web.forms import fields_of, parse_form, placed_problems
+from celeriac.web.forms import fields_of, parse_form, placed_problems, unusable
+from celeriac.web.gateway import live_response
 from celeriac.web.look import RAIL
 from celeriac.web.run_view import RunView
 from celeriac.web.snippets import Snippet, snippets_of
 
 Page = tuple[str, int]
+BETWEEN_DRAWINGS_S = 0.1
+HEARTBEAT = b": still here\n\n"
+
 pages = Blueprint("pages", __name__)
 
 
@@ -95,25 +100,33 @@ def palette() -> dict[str, Any]:
     }
 
 
-@pages.get("/tasks/<name>")
+@pages.get("/tasks/<path:name>")
 def task(name: str) -> Page:
     """Show a task and its form, filled with an earlier run's arguments if `from` names one."""
     spec = runs().catalog.get(name)
     return _task_page(spec, _earlier_input(request.args.get("from")), 200)
 
 
-@pages.post("/tasks/<name>/snippets")
+@pages.post("/tasks/<path:name>/snippets")
 def snippets(name: str) -> str:
     """Write the form's content as snippets again, while a person types."""
     spec = runs().catalog.get(name)
     return render_template("snippets.html", snippets=_snippets(spec, _submission(spec)))
 
 
-@pages.post("/tasks/<name>/runs")
+@pages.get("/tasks/<path:name>/runs")
+def form_again(name: str) -> BaseResponse:
+    """Lead whoever reloads a form that was refused back to the form."""
+    return redirect(url_for("pages.task", name=name))
+
+
+@pages.post("/tasks/<path:name>/runs")
 def submit(name: str) -> BaseResponse | Page:
     """Submit the form and go to the run; otherwise show the form again with what is wrong."""
     spec = runs().catalog.get(name)
     given = _submission(spec)
+    if given.problems:
+        return _task_page(spec, given, 422)
     try:
         run = runs().submit(name, given.args, SubmitOptions.of(given.options))
     except InvalidInputError as error:
@@ -133,7 +146,8 @@ def run(run_id: str) -> str:
 @pages.get("/runs/<run_id>/live")
 def live(run_id: str) -> Response:
     """Stream the run's live part after each change until it ends."""
-    return event_stream(_live_events(run_id))
+    draw = copy_current_request_context(partial(_drawn, run_id))
+    return live_response(partial(_live, runs(), run_id, draw))
 
 
 @pages.post("/runs/<run_id>/cancel")
@@ -146,30 +160,11 @@ def cancel(run_id: str) -> BaseResponse | Page:
     return redirect(url_for("pages.run", run_id=run_id), 303)
 
 
-@pages.errorhandler(UnknownTaskError)
-def unknown_task(error: UnknownTaskError) -> Page:
-    """Say that there is no such task, and which are near."""
-    return _error_page(404, "No such task", error, near=error.near)
-
-
-@pages.errorhandler(RunNotFoundError)
-def run_not_found(error: RunNotFoundError) -> Page:
-    """Say that the run is unknown."""
-    return _error_page(404, "No such run", error)
-
-
-def _error_page(status: int, title: str, error: CeleriacError, **more: Any) -> Page:
-    page = render_template(
-        "error.html", status=status, title=title, detail=str(error), code=error.code, **more
-    )
-    return page, status
-
-
 def _submission(spec: TaskSpec) -> Submission:
-    return Submission(
-        parse_form(spec.schema, request.form),
-        parse_form(OPTIONS_SCHEMA, request.form, prefix="options"),
-    )
+    args = parse_form(spec.schema, request.form)
+    options = parse_form(OPTIONS_SCHEMA, request.form, prefix="options")
+    problems = (*unusable(args, "/args"), *unusable(options, "/options"))
+    return Submission(args, options, problems)
 
 
 def _earlier_input(run_id: str | None) -> Submission:
@@ -217,26 +212,28 @@ def _snippets(spec: TaskSpec, given: Submission) -> list[Snippet]:
     return snippets_of(spec, given.args, given.options, request.url_root)
 
 
-def _live_events(run_id: str) -> Iterator[str]:
-    """Render each change as a server-sent event; a comment keeps a quiet connection open."""
+def _drawn(run_id: str) -> str:
+    return render_template("run_live.html", view=RunView(runs().get(run_id)))
+
+
+async def _live(source: Runs, run_id: str, draw: Callable[[], str]) -> AsyncGenerator[bytes, None]:
+    """Draw a run after each change, a few times a second at most, as server-sent events."""
+    yield b"retry: 500\n\n"
     try:
-        for run in runs().watch(run_id):
-            yield _live_event(run) if run else ": still here\n\n"
-    except TransientError as error:
-        yield f"retry: {error.retry_after_s * 1000}\nevent: unavailable\ndata: 1\n\n"
+        async with aclosing(source.listen(run_id)) as happenings:
+            async for happened in happenings:
+                yield _message(await asyncio.to_thread(draw)) if happened else HEARTBEAT
+                await asyncio.sleep(BETWEEN_DRAWINGS_S)
+            is_over = (await asyncio.to_thread(source.get, run_id)).state.finished
+    except TransientError:
+        yield b"event: unavailable\ndata: 1\n\n"
         return
     except RunNotFoundError:
-        pass
-    yield "event: finished\ndata: 1\n\n"
+        is_over = True
+    if is_over:
+        yield b"event: finished\ndata: 1\n\n"
 
 
-def _live_event(run: Run) -> str:
-    html = render_template("run_live.html", view=RunView(run))
+def _message(html: str) -> bytes:
     lines = "".join(f"data: {line}\n" for line in html.replace("\r", "\n").split("\n"))
-    return f"retry: 500\n{lines}\n"
-
-
-def event_stream(events: Iterator[str]) -> Response:
-    """Answer with a stream of events. The one place to change where the server streams natively."""
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(stream_with_context(events), mimetype="text/event-stream", headers=headers)
+    return f"{lines}\n".encode()

@@ -1,22 +1,23 @@
 """A run with what its page shows besides the plain values."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
 from celeriac.runs import Run, RunState
-from celeriac.web.look import STATES, StateLook, json_text
+from celeriac.web.look import STATES, StateLook
+from celeriac.web.shown import Shown, shown, shown_end
 
-SHOWN_CHARACTERS_MAX = 100_000
+PRECISE_BELOW = 10**15
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A value as text, cut where it is too long for a page."""
+class ErrorView:
+    """A run's error as its page shows it."""
 
-    text: str
-    is_json: bool
-    is_short: bool
-    cut: bool
+    type: str
+    message: Shown
+    traceback: Shown | None
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,26 @@ class RunView:
     def percent(self) -> int | None:
         """Give the progress, if it can be told."""
         progress = self.run.progress
-        if progress is None or progress.current is None or not progress.total:
+        current = finite(progress.current) if progress else None
+        total = finite(progress.total) if progress else None
+        if current is None or not total:
             return None
-        return max(0, min(100, round(100 * progress.current / progress.total)))
+        share = finite(current / total)
+        return None if share is None else round(100 * max(0.0, min(1.0, share)))
+
+    @property
+    def progress_message(self) -> Shown:
+        """Give what the task says about its progress."""
+        return shown((self.run.progress and self.run.progress.message) or "")
+
+    @property
+    def progress_numbers(self) -> str:
+        """Give the progress in numbers, as far as it can be told."""
+        progress = self.run.progress
+        if progress is None or not (current := number_words(progress.current)):
+            return ""
+        total = number_words(progress.total or None)
+        return current if self.percent is None else f"{current} of {total} · {self.percent} %"
 
     @property
     def waited_share(self) -> float | None:
@@ -76,13 +94,30 @@ class RunView:
         """Give the arguments as they are shown."""
         return shown(self.run.args)
 
+    @property
+    def error(self) -> ErrorView | None:
+        """Give the error as it is shown."""
+        error = self.run.error
+        if error is None:
+            return None
+        traceback = shown_end(error.traceback) if error.traceback else None
+        return ErrorView(error.type, shown(error.message), traceback)
 
-def shown(value: object) -> Shown:
-    """Write a value for the page: text as it is, anything else as JSON."""
-    is_json = not isinstance(value, str)
-    text = json_text(value) if is_json else str(value)
-    short = len(text) <= 60 and "\n" not in text
-    return Shown(text[:SHOWN_CHARACTERS_MAX], is_json, short, len(text) > SHOWN_CHARACTERS_MAX)
+
+def finite(number: float | None) -> float | None:
+    """Give a number that can be reckoned with; NaN and infinities tell nothing."""
+    try:
+        return None if number is None or not math.isfinite(number) else float(number)
+    except OverflowError:
+        return None
+
+
+def number_words(number: float | None) -> str:
+    """Write a number for people; empty where it tells nothing."""
+    plain = finite(number)
+    if number is None or plain is None:
+        return ""
+    return f"{number:,}" if isinstance(number, int) and plain < PRECISE_BELOW else f"{plain:,.6g}"
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from celeriac.catalog import TaskSpec
-from celeriac.web.form_shapes import JsonSchema, Kind, Shape, root_shape
+from celeriac.web.form_shapes import REST, JsonSchema, Kind, Shape, root_shape
 from celeriac.web.form_values import json_or_words
 
 ONE_LINE_MAX: Final = 60
@@ -16,6 +17,9 @@ RUN_FLAGS: Final = frozenset(
     {"queue", "priority", "countdown", "eta", "expires", "wait", "json", "help"}
 )
 """The command's own options; a task's argument of the same name gets the prefix `--arg-`."""
+MORE_FLAG: Final = "more"
+"""The option for the arguments that a task takes without naming them, as one JSON object."""
+_SCALARS: Final = ("string", "integer", "number", "boolean")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def _curl(name: str, args: Mapping[str, Any], options: Mapping[str, Any], root_u
     if len(text) > ONE_LINE_MAX:
         text = json.dumps(body, ensure_ascii=False, indent=2)
     lines = (
-        f"curl -sS {shlex.quote(f'{root_url}api/v1/tasks/{name}/runs')}",
+        f"curl -sS {shlex.quote(f'{root_url}api/v1/tasks/{quote(name)}/runs')}",
         "-H 'Content-Type: application/json'",
         "-H 'Prefer: wait=10'",
         f"-d {shlex.quote(text)}",
@@ -82,25 +86,47 @@ def _curl(name: str, args: Mapping[str, Any], options: Mapping[str, Any], root_u
 def _command(
     name: str, schema: JsonSchema, args: Mapping[str, Any], options: Mapping[str, Any]
 ) -> str:
-    shapes = dict(root_shape(schema).members())
+    shapes, flags = dict(root_shape(schema).members()), _flags(schema)
+    named = schema.get("properties", {})
+    more = {key: value for key, value in args.items() if key not in named}
     words = [f"celeriac submit {shlex.quote(name)}"]
-    for key, value in args.items():
-        flag = key.strip("_").replace("_", "-").lower()
-        flag = f"arg-{flag}" if flag in RUN_FLAGS else flag
-        words += [_flag(flag, text) for text in _typed(shapes.get(key), value)]
-    words += [_flag(key, text) for key, value in options.items() for text in _typed(None, value)]
+    for key in args:
+        if key in named:
+            words += [_flag(flags[key], text) for text in _typed(shapes[key], args[key])]
+    if more:
+        words.append(_flag(flags[REST], json.dumps(more, ensure_ascii=False)))
+    words += [_flag(key, _plain(value)) for key, value in options.items()]
     return " ".join([*words, "--wait"])
 
 
-def _typed(shape: Shape | None, value: Any) -> list[str | bool]:
+def _flags(schema: JsonSchema) -> dict[str, str]:
+    """Name the option of each argument as `celeriac submit` does; that for all others is last."""
+    found: dict[str, str] = {}
+    for name in (*schema.get("properties", {}), REST):
+        flag = MORE_FLAG if name == REST else name.strip("_").replace("_", "-").lower()
+        while flag in RUN_FLAGS or flag in found.values():
+            flag = f"arg-{flag}"
+        found[name] = flag
+    return found
+
+
+def _typed(shape: Shape, value: Any) -> list[str | bool]:
     """Give what is typed for a value: a list of plain values repeats its option."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) and shape.schema.get("type") == "boolean":
         return [value]
-    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
-        return [text for item in value for text in _typed(None, item)]
-    if isinstance(value, str):
-        return [json_or_words(value) if shape and shape.kind is Kind.JSON else value]
-    return [json.dumps(value, ensure_ascii=False)]
+    if isinstance(value, list) and _repeats(shape):
+        return [_plain(each) for each in value]
+    if isinstance(value, str) and shape.schema.get("type") != "string":
+        return [json_or_words(value)]
+    return [_plain(value)]
+
+
+def _repeats(shape: Shape) -> bool:
+    return shape.kind is Kind.LIST and shape.item().schema.get("type") in _SCALARS
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _flag(word: str, value: str | bool) -> str:

@@ -88,3 +88,15 @@ def import_catalogue(self: "Task[Any, Any]", articles: int = 20, pause_s: float 
         logger.info("article %d read", current)
         self.update_state(state="PROGRESS", meta={"current": current, "total": articles})
     return articles
+
+
+@app.task(queue="mail")
+def remind(customer: str) -> str:
+    """Remind a customer of a full basket; goes to a queue of its own."""
+    return f"{customer} reminded"
+
+
+@app.task(ignore_result=True)
+def log_visit(page: str) -> None:
+    """Note a visit; nobody waits for the result."""
+    logger.info("%s was visited", page)

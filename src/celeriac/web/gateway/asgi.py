@@ -72,7 +72,11 @@ class Gateway:
             await asyncio.wait_for(self._free_long_threads.acquire(), LONG_THREAD_TIMEOUT_S)
         except TimeoutError:
             return None
-        future = run_in_own_thread(call)
+        try:
+            future = run_in_own_thread(call)
+        except RuntimeError:  # The system gives no more threads.
+            self._free_long_threads.release()
+            return None
         future.add_done_callback(lambda _: self._free_long_threads.release())
         return future
 

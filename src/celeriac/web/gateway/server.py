@@ -5,6 +5,7 @@ import logging
 import resource
 import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 OPEN_REQUESTS = 8192
 """Above granian's default of 1024, which a thousand viewers would use up."""
+
+OPEN_FILES = 65_536
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +61,11 @@ async def _serve_until_signal(server: Server, gateway: Gateway, grace_s: float) 
     stopping = asyncio.ensure_future(stopped.wait())
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
     gateway.stop()
+    _silence_granian()
     server.stop()  # type: ignore[no-untyped-call]
     _, unfinished = await asyncio.wait([serving], timeout=grace_s)
     if unfinished:
         log.warning("Requests that were still open after %g s are cut off.", grace_s)
-        _silence_granian()
 
 
 def _silence_granian() -> None:
@@ -92,9 +95,11 @@ def _check_address(host: str, port: int) -> str:
 
 
 def _allow_many_connections() -> None:
-    """Raise the soft limit of open files, often 1024, as far as this process may."""
+    """Raise the soft limit of open files, often 1024, as far as this process may and needs."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    with suppress(ValueError):  # Some systems have a lower limit than they tell.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _loop_factory() -> Any:

@@ -8,7 +8,35 @@ function setMark(css, word) {
   mark.querySelector("b").textContent = word;
 }
 
+function say(text) {
+  document.dispatchEvent(new CustomEvent("celeriac:say", { detail: text }));
+}
+
+// --- Cancelling: the workers are asked, and the run's state tells when they have done it ---------
+
+let askedIn; // The state in which a cancel was asked for.
+
+function markCancel() {
+  const button = document.querySelector("#cancel button");
+  if (button) button.disabled = document.getElementById("run-head").dataset.state === askedIn;
+}
+
+live.addEventListener("htmx:before:request", ({ target }) => {
+  if (target.id !== "cancel") return;
+  askedIn = document.getElementById("run-head").dataset.state;
+  markCancel();
+});
+live.addEventListener("htmx:after:request", ({ target, detail }) => {
+  if (target.id !== "cancel") return;
+  if (detail.ctx.response.status < 400) say("Asked the workers to cancel");
+  else askedIn = undefined;
+  markCancel();
+});
+
+// --- All that follows the run ------------------------------------------------------------------
+
 function follow() {
+  markCancel();
   const head = document.getElementById("run-head");
   document.title = [head.dataset.word, live.dataset.task || "run", "Celeriac"].join(" · ");
 }
@@ -31,8 +59,12 @@ live.addEventListener("htmx:sse:error", () => setMark("off", "connection lost, t
 live.addEventListener("unavailable", () => setMark("off", "the result backend is away, trying again"));
 live.addEventListener("finished", () => mark?.remove());
 document.addEventListener("htmx:response:error", ({ detail }) => {
-  const text = `The server answered ${detail.ctx.response.status}; nothing was changed`;
-  document.dispatchEvent(new CustomEvent("celeriac:say", { detail: text }));
+  say(`The server answered ${detail.ctx.response.status}; nothing was changed`);
 });
-live.addEventListener("htmx:error", () => setMark("off", "no live updates; reload the page"));
+live.addEventListener("htmx:error", ({ target }) => {
+  if (target.id !== "cancel") return setMark("off", "no live updates; reload the page");
+  askedIn = undefined;
+  markCancel();
+  say("The server cannot be reached; nothing was cancelled");
+});
 remember();
