@@ -133,8 +133,9 @@ class Settings(BaseSettings):
     )
     trusted_hosts: str | None = Field(
         None,
-        description="Names by which people reach the web, separated by commas. Unset, it is "
-        "`CELERIAC_HOST` and this machine's own names, or any where it listens on all addresses.",
+        description="Names by which people reach the web, separated by commas; `.example.com` is "
+        "every name below it, `*` any. `CELERIAC_HOST` and the loopback names need no mention; "
+        "unset, a web that listens on all addresses accepts any.",
     )
     max_wait_s: int = Field(
         60, ge=0, le=3600, description="The longest `Prefer: wait=N` that is honoured, in seconds."

@@ -18,7 +18,8 @@ class Line(BaseModel):
 
 
 def _schema(**fields: Any) -> dict[str, Any]:
-    return create_model("Sample", **fields).model_json_schema()
+    model: type[BaseModel] = create_model("Sample", **fields)
+    return model.model_json_schema()
 
 
 def _form(**controls: str) -> MultiDict[str, str]:

@@ -23,6 +23,7 @@ HEARTBEAT_S = 15.0
 MOST_BEHIND = 512
 """Events that may wait for one listener before it is dropped."""
 PAGE = 500
+BLOCK_MS = 5000
 RETRY_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -109,16 +110,22 @@ class Tail:
 
     async def _read(self) -> None:
         """Read while there are listeners; a Redis that is away is tried again."""
-        while any(self._listeners.values()):
-            try:
-                found = await self._redis.xread({STREAM: self._position}, count=PAGE, block=5000)
-            except (redis.RedisError, OSError):
-                log.warning("The stream of events cannot be read; trying again.")
-                await asyncio.sleep(RETRY_S)
-                continue
-            for _, entries in found or ():
-                for entry in entries:
-                    self._hand_out(entry)
+        try:
+            while any(self._listeners.values()):
+                await self._read_once()
+        finally:
+            await self._redis.aclose()
+
+    async def _read_once(self) -> None:
+        try:
+            found = await self._redis.xread({STREAM: self._position}, count=PAGE, block=BLOCK_MS)
+        except (redis.RedisError, OSError):
+            log.warning("The stream of events cannot be read; trying again.")
+            await asyncio.sleep(RETRY_S)
+            return
+        for _, entries in found or ():
+            for entry in entries:
+                self._hand_out(entry)
 
     def _hand_out(self, entry: tuple[str, Mapping[str, str]]) -> None:
         self._position = entry[0]

@@ -1,5 +1,6 @@
 """The HTTP API, version 1."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from flask import Response, request, url_for
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticSerializationError
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.http import parse_dict_header
 
@@ -165,4 +167,8 @@ def _task(spec: TaskSpec) -> Task:
 
 
 def _answer(body: BaseModel, status: int = 200) -> Response:
-    return Response(body.model_dump_json(), status, mimetype=JSON)
+    try:
+        text = body.model_dump_json()
+    except PydanticSerializationError:  # Half of a surrogate pair, which only escapes can write.
+        text = json.dumps(body.model_dump(mode="json"))
+    return Response(text, status, mimetype=JSON)
