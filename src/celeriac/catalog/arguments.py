@@ -23,6 +23,8 @@ _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL)
 _WORDS = {
     "missing": "This field is required.",
     "extra_forbidden": "There is no such field.",
+    "model_type": "An object is expected here.",
+    "model_attributes_type": "An object is expected here.",
     "json_invalid": "Text must be valid Unicode; half of a surrogate pair is not.",
 }
 

@@ -74,7 +74,12 @@ class Tail:
 
     def __init__(self, url: str) -> None:
         # The types cannot tell that answers are decoded.
-        self._redis: Any = Redis.from_url(url, decode_responses=True, socket_connect_timeout=2)
+        self._redis: Any = Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_connect_timeout=2,
+            socket_timeout=2 * BLOCK_MS / 1000,  # Longer than a read waits for news.
+        )
         self._listeners: defaultdict[str | None, set[Listener]] = defaultdict(set)
         self._starting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
@@ -119,8 +124,8 @@ class Tail:
     async def _read_once(self) -> None:
         try:
             found = await self._redis.xread({STREAM: self._position}, count=PAGE, block=BLOCK_MS)
-        except (redis.RedisError, OSError):
-            log.warning("The stream of events cannot be read; trying again.")
+        except (redis.RedisError, OSError) as error:
+            log.warning("The stream of events cannot be read (%s); trying again.", error)
             await asyncio.sleep(RETRY_S)
             return
         for _, entries in found or ():

@@ -84,9 +84,8 @@ def _only_json() -> None:
         try:
             request.get_json()
         except BadRequest as error:
-            raise BadRequest(
-                f"The body is no JSON: {error.__cause__ or error.description}"
-            ) from None
+            reason = getattr(error.__cause__, "description", error.description)
+            raise BadRequest(f"The body is no JSON. {reason}") from None
 
 
 @api.get("/tasks", tags=[TASKS], responses={200: TaskList})

@@ -139,13 +139,13 @@ def _flag(word: str, value: str | bool) -> str:
 
 def _python(name: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     settings = {key: _python_option(key, value) for key, value in options.items()}
-    lines = ["from celery import current_app"]
+    lines = ["from celeriac.celery import app"]
     if any(text.startswith("datetime") for text in settings.values()):
         lines.insert(0, "from datetime import datetime\n")
     inner = [f"    {name!r},", f"    kwargs={_python_dict(args)},"]
     inner += [f"    {key}={text}," for key, text in settings.items()]
     return "\n".join(
-        [*lines, "", "run = current_app.send_task(", *inner, ")", "print(run.get(timeout=60))"]
+        [*lines, "", "run = app.send_task(", *inner, ")", "print(run.get(timeout=60))"]
     )
 
 
