@@ -52,9 +52,12 @@ def test_page_watch_complains(
 
 @pytest.mark.allow_console_error("wilted")
 def test_page_watch_allows_what_the_test_expects(page: Page, site: str, tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text("<!doctype html><script>console.error('wilted')</script>")
+    markup = "<!doctype html><h1>Soup</h1><script>console.error('wilted')</script>"
+    (tmp_path / "index.html").write_text(markup)
 
     page.goto(site)
+
+    assert page.locator("h1").inner_text() == "Soup"
 
 
 def test_shot_stores_a_picture(

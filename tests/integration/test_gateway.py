@@ -233,6 +233,8 @@ def test_lines_are_answered_while_they_come(site: Site) -> None:
         while not received.endswith(b"0\r\n\r\n"):
             received += connection.recv(65536)
 
+    assert received.index(b"seen a") < received.index(b"seen second")
+
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)

@@ -74,10 +74,15 @@ def test_console_shows_addresses_in_columns(terminal: Terminal | None) -> None:
 
 
 def test_console_goes_on_when_the_terminal_is_gone() -> None:
-    def gone(_: str) -> None:
+    asked: list[str] = []
+
+    def gone(line: str) -> None:
+        asked.append(line)
         raise OSError(errno.EIO, "gone")
 
     Console(gone, names=["web"]).role_line("web", "hello")
+
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
