@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import mail_server
+import postgres
 import servers
 from mail_server import SmtpServer
+from postgres import PostgresServer
 from servers import RabbitMQServer, RedisServer
 
 PLAIN_PROJECT = Path(__file__).parent / "plainproject"
@@ -32,6 +34,13 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
     """Run RabbitMQ; shared like the others, so take a `fresh_vhost()` of it."""
     with servers.rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Run PostgreSQL; shared like the others, so `create_database()` in it."""
+    with postgres.postgres_server(tmp_path_factory.mktemp("postgres")) as server:
         yield server
 
 

@@ -47,6 +47,12 @@ class ResultsUnavailableError(TransientError):
     code = "results_unavailable"
 
 
+class HistoryUnavailableError(TransientError):
+    """The history (SQLite or PostgreSQL) cannot be read or written for now."""
+
+    code = "history_unavailable"
+
+
 class ConfigurationError(CeleriacError):
     """A setting, an address or a module is wrong; the process cannot start."""
 

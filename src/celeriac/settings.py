@@ -19,6 +19,7 @@ from celeriac.topology import FLASK, FLOWER, QUEUE
 
 BROKER_SCHEMES = ("amqp", "amqps", "redis", "rediss", "redis+socket")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
+HISTORY_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 STACK_FILE = "stack.env"
 CELERY_VARIABLES = (
@@ -63,6 +64,7 @@ def _known_zone(name: str) -> str:
 BrokerUrl = Annotated[SecretStr, _url_with(BROKER_SCHEMES)]
 RedisUrl = Annotated[SecretStr, _url_with(REDIS_SCHEMES)]
 SmtpUrl = Annotated[SecretStr, _url_with(SMTP_SCHEMES)]
+HistoryUrl = Annotated[SecretStr, _url_with(HISTORY_SCHEMES)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -80,6 +82,14 @@ class Settings(BaseSettings):
     )
     redis_url: RedisUrl | None = Field(
         None, description="The result backend and live state: `redis://host:6379/0`."
+    )
+    history_url: HistoryUrl | None = Field(
+        None,
+        description="Where the history is kept: `sqlite:////path/history.db` or "
+        "`postgresql://user:password@host/database`. Unset, it is a file in the data directory.",
+    )
+    history_days: int = Field(
+        90, ge=1, le=36_500, description="How long the history keeps a finished run, in days."
     )
     host: str = Field("127.0.0.1", description="The address that the web and Flower listen on.")
     port: Port = Field(FLASK.ports["web"], description="The web's TCP port.")
@@ -178,6 +188,13 @@ class Settings(BaseSettings):
     def extra_queues(self) -> tuple[str, ...]:
         """Give the queues beside those that tasks are routed to."""
         return _names(self.queues or "")
+
+    @property
+    def history_address(self) -> str:
+        """Give the address of the history, the file in the data directory where none is set."""
+        if self.history_url is None:
+            return f"sqlite:///{self.data_dir.absolute() / 'history.db'}"
+        return self.history_url.get_secret_value()
 
     def require_urls(self) -> tuple[str, str]:
         """Give the addresses of broker and result backend.

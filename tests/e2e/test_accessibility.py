@@ -15,7 +15,8 @@ GRAVE = ("serious", "critical")
 @pytest.mark.allow_console_error("404")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "path", ["/tasks", "/tasks/email.send", "/tasks/primes.count", "/docs", "/runs/nothing"]
+    "path",
+    ["/tasks", "/runs", "/tasks/email.send", "/tasks/primes.count", "/docs", "/runs/nothing"],
 )
 def test_page_is_accessible(
     new_page: Any, celeriac_up: RunningStack, path: str, scheme: str

@@ -172,6 +172,24 @@ def test_wrong_input_is_named_beside_the_field_and_kept(page: Page, stack: Runni
     shot(page, "task-wrong-input")
 
 
+def test_runs_page_lists_finds_and_opens_runs(page: Page, stack: RunningStack) -> None:
+    for text in ("apple", "banana"):
+        _open_task(page, stack, "text.reverse")
+        page.locator('[name="args.text"]').fill(text)
+        _run(page)
+        _expect_state(page, "SUCCESS")
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    expect(page.get_by_role("heading", level=1, name="Runs")).to_be_visible()
+    shot(page, "runs")
+
+    page.goto(f"{stack.url}/runs?q=banana&state=SUCCESS&since=1h")
+
+    expect(page.get_by_role("main")).to_contain_text("banana", timeout=ENDS_WITHIN_MS)
+    expect(page.get_by_role("main")).not_to_contain_text("apple")
+    page.get_by_role("main").get_by_role("link", name=re.compile("text.reverse")).first.click()
+    expect(page.locator("#result")).to_contain_text("ananab")
+
+
 def test_scheduled_run_starts_by_itself(page: Page, stack: RunningStack) -> None:
     _open_task(page, stack, "text.reverse")
     page.locator('[name="args.text"]').fill("later")
@@ -230,6 +248,7 @@ def test_every_page_fits_a_phone_and_a_desk(  # type: ignore[no-untyped-def]
         for name, path in (
             ("run", page.url.removeprefix(stack.url)),
             ("tasks", "/tasks"),
+            ("runs", "/runs"),
             ("task", "/tasks/email.send"),
             ("docs", "/docs"),
         ):

@@ -1,9 +1,13 @@
-"""The two pairs of servers that everything must work on."""
+"""The two pairs of servers, and the two databases, that everything must work on."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from celeriac.history import History
+from postgres import PostgresServer
 from servers import RabbitMQServer, RedisServer
 from services import Services
 
@@ -22,6 +26,24 @@ def services(request: pytest.FixtureRequest) -> Iterator[Services]:
     redis.flush()
     with rabbitmq.fresh_vhost() as broker_url:
         yield Services(broker_url, redis.url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def history_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of an empty database: a file, then a database of a server."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/history.db"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database(f"test_{uuid4().hex}")
+
+
+@pytest.fixture
+def history(history_url: str) -> Iterator[History]:
+    """Give a history that holds nothing yet."""
+    history = History(history_url, wait_s=2)
+    history.migrate()
+    yield history
+    history.close()
 
 
 def _on_valkey(valkey: RedisServer) -> Services:

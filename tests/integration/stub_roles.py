@@ -36,6 +36,11 @@ def flower() -> None:
         signal.pause()
 
 
+def recorder() -> None:
+    print("The recorder is ready.", flush=True)
+    signal.pause()
+
+
 def worker() -> None:
     """Like prefork: with a child, and a grandchild that ignores SIGTERM."""
     stubborn_sleep = "trap '' TERM; sleep 1000 & wait"
@@ -113,7 +118,7 @@ def _exit_with(text: str) -> Callable[[int, FrameType | None], None]:
 BEHAVIOURS: dict[str, Callable[[], int | None]] = {
     behaviour.__name__: behaviour
     for behaviour in (
-        web, flower, worker, stubborn, hurries, stores_late, dies, misconfigured, silent,
+        web, flower, recorder, worker, stubborn, hurries, stores_late, dies, misconfigured, silent,
         shows_secrets,
     )
 }  # fmt: skip

@@ -164,7 +164,7 @@ def password(stack: Stack) -> str:
 def test_up_shows_the_addresses_when_all_is_ready(stack: Stack) -> None:
     stack.ready(CELERIAC_WORKERS="2")
 
-    for name in ("web", "worker1", "worker2", "flower"):
+    for name in ("web", "recorder", "worker1", "worker2", "flower"):
         assert f"{name} is ready" in stack.output
     web = f"http://127.0.0.1:{stack.port}"
     rows = [line.split() for line in stack.output.splitlines() if line.startswith("  ")]

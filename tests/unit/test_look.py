@@ -218,15 +218,17 @@ def test_half_a_surrogate_pair_can_be_drawn(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "tasks", "docs"),
-    [("/tasks", "page", ""), ("/tasks/a", "true", ""), ("/runs/x", "true", ""),
-     ("/docs", "", "page"), ("/tasksandmore", "", "")],
+    ("path", "tasks", "runs", "docs"),
+    [("/tasks", "page", "", ""), ("/tasks/a", "true", "", ""), ("/runs", "", "page", ""),
+     ("/runs/x", "", "true", ""), ("/docs", "", "", "page"), ("/tasksandmore", "", "", "")],
 )  # fmt: skip
-def test_rail_marks_the_section_that_is_open(app: Flask, path: str, tasks: str, docs: str) -> None:
+def test_rail_marks_the_section_that_is_open(
+    app: Flask, path: str, tasks: str, runs: str, docs: str
+) -> None:
     with app.test_request_context(path):
         links = {link.label: link.current for link in look.rail("http://flower")}
 
-    assert links == {"Tasks": tasks, "API docs": docs, "Flower": ""}
+    assert links == {"Tasks": tasks, "Runs": runs, "API docs": docs, "Flower": ""}
 
 
 def test_numbers_that_tell_nothing_have_no_words() -> None:

@@ -85,9 +85,10 @@ def test_roles_get_the_chosen_settings_by_environment_alone(tmp_path: Path) -> N
         broker_url=SecretStr("redis://:secret@host/0"), workers=2, app="shop:app", data_dir=tmp_path
     )
 
-    web, worker1, worker2, flower = role_commands(settings)
+    web, recorder, worker1, worker2, flower = role_commands(settings)
 
-    assert [each.argv[-1] for each in (web, worker1, flower)] == ["web", "worker", "flower"]
+    roles = [each.argv[-1] for each in (web, recorder, worker1, flower)]
+    assert roles == ["web", "recorder", "worker", "flower"]
     assert web.environment["CELERIAC_BROKER_URL"] == "redis://:secret@host/0"
     assert web.environment["CELERIAC_APP"] == "shop:app"
     assert web.environment["CELERIAC_HOST"] == "127.0.0.1"

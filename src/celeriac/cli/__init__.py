@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from celeriac.cli import catalog, doctor, roles, runs
+from celeriac.cli import catalog, doctor, history, roles, runs
 from celeriac.errors import (
     CeleriacError,
     ConfigurationError,
@@ -25,9 +25,12 @@ app.command()(roles.up)
 app.command()(roles.web)
 app.command(context_settings=_PASS_ON)(roles.worker)
 app.command(context_settings=_PASS_ON)(roles.flower)
+app.command()(roles.recorder)
 app.command()(catalog.tasks)
 app.command(context_settings=_PASS_ON, add_help_option=False)(runs.submit)
 app.add_typer(runs.app, name="run")
+app.command()(history.runs)
+app.add_typer(history.app, name="history")
 app.command()(doctor.doctor)
 
 

@@ -71,6 +71,16 @@ def worker(
     run_worker(settings, name, context.args)
 
 
+def recorder(
+    redis: options.Redis = None,
+    data_dir: options.DataDir = None,
+) -> None:
+    """Keep the history: record what happens to runs."""
+    from celeriac.recorder import run_recorder
+
+    run_recorder(load_settings(redis_url=redis, data_dir=data_dir))
+
+
 def flower(
     context: typer.Context,
     host: options.Host = None,

@@ -1,6 +1,7 @@
 """Runs in the terminal."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 import typer
@@ -37,6 +38,24 @@ def submitted(runs: Runs, run: Run, *, wait: bool, as_json: bool) -> None:
 def run(shown: Run, *, as_json: bool) -> None:
     """Print a run."""
     _print(shown, as_json=as_json, only_result=False)
+
+
+def run_list(shown: Sequence[Run], *, as_json: bool) -> None:
+    """Print runs, one a line."""
+    if as_json:
+        print(json.dumps([each.model_dump(mode="json") for each in shown]))
+        return
+    table = Table("State", "Task", "Run", "Submitted", "Worker", box=None)
+    for each in shown:
+        icon, style = STYLES[each.state]
+        table.add_row(
+            Text(f"{icon} {each.state}", style=style),
+            Text(each.task or "unknown"),
+            each.id,
+            _instant(each.submitted_at) or "",
+            Text(each.worker or ""),
+        )
+    Console().print(table)
 
 
 def _followed(runs: Runs, run: Run) -> Run:

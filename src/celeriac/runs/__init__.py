@@ -14,18 +14,33 @@ from celeriac.app import create_app
 from celeriac.catalog import Catalog
 from celeriac.errors import (
     BrokerUnavailableError,
+    HistoryUnavailableError,
     ResultsUnavailableError,
     RunFinishedError,
+    RunNotFoundError,
 )
 from celeriac.events import Event
+from celeriac.history import History, Names, RunFilter, RunRow
 from celeriac.runs.broker import Broker
 from celeriac.runs.live import LiveEvents
 from celeriac.runs.options import SubmitOptions
-from celeriac.runs.run import Progress, Run, RunError, RunState
+from celeriac.runs.query import run_filter
+from celeriac.runs.run import Progress, Run, RunError, RunList, RunState, run_of
 from celeriac.runs.store import CeleryResults, RunStore
 from celeriac.settings import Settings
 
-__all__ = ["Progress", "Run", "RunError", "RunState", "Runs", "SubmitOptions"]
+__all__ = [
+    "Names",
+    "Progress",
+    "Run",
+    "RunError",
+    "RunFilter",
+    "RunList",
+    "RunState",
+    "Runs",
+    "SubmitOptions",
+    "run_filter",
+]
 
 
 class Runs:
@@ -38,12 +53,14 @@ class Runs:
         broker: Broker,
         store: RunStore,
         live: LiveEvents,
+        history: History,
     ) -> None:
         self.catalog = catalog
         self._settings = settings
         self._broker = broker
         self._store = store
         self._live = live
+        self._history = history
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -58,7 +75,8 @@ class Runs:
         broker = Broker(app, settings.extra_queues)
         results = CeleryResults(app.backend.get_key_for_task, app.backend.decode)
         store = RunStore(redis_url, results)
-        return cls(settings, catalog, broker, store, LiveEvents(redis_url))
+        history = History(settings.history_address)
+        return cls(settings, catalog, broker, store, LiveEvents(redis_url), history)
 
     def submit(self, task_name: str, args: Mapping[str, JsonValue], options: SubmitOptions) -> Run:
         """Submit a run; when this returns, the broker has its message.
@@ -99,12 +117,59 @@ class Runs:
         return run
 
     def get(self, run_id: str) -> Run:
-        """Read a run as it is now.
+        """Read a run as it is now, or as the history has it once Redis has forgotten it.
 
         Raises:
             RunNotFoundError, ResultsUnavailableError
         """
-        return self._store.get(run_id)
+        try:
+            return self._store.get(run_id)
+        except RunNotFoundError:
+            row = self._recorded(run_id)
+            if row is None:
+                raise
+            return run_of(row)
+
+    def _recorded(self, run_id: str) -> RunRow | None:
+        try:
+            return self._history.get(run_id)
+        except HistoryUnavailableError:
+            return None  # Redis has spoken, and it is what knows the runs of today.
+
+    def find(self, wanted: RunFilter, cursor: str | None = None, limit: int = 50) -> RunList:
+        """Give a page of the history, newest first.
+
+        Raises:
+            InvalidInputError: the cursor is none.
+            HistoryUnavailableError: the history cannot be read for now.
+        """
+        page = self._history.find(wanted, cursor, limit)
+        return RunList(runs=[run_of(row) for row in page.runs], next_cursor=page.next_cursor)
+
+    def export(self, wanted: RunFilter) -> Iterator[str]:
+        """Give runs as NDJSON lines, newest first, in constant memory.
+
+        Raises:
+            HistoryUnavailableError: the history cannot be read for now.
+        """
+        return self._history.export(wanted)
+
+    def prune(self, days: int) -> Iterator[int]:
+        """Remove the runs that are older, batch by batch; gives how many are gone so far.
+
+        Raises:
+            HistoryUnavailableError: the history cannot be written for now.
+        """
+        older_than = datetime.now(UTC) - timedelta(days=days)
+        return (progress.removed for progress in self._history.prune(older_than=older_than))
+
+    def names(self) -> Names:
+        """Give the tasks, queues, workers and tags that the history knows.
+
+        Raises:
+            HistoryUnavailableError: the history cannot be read for now.
+        """
+        return self._history.names()
 
     def watch(self, run_id: str) -> Iterator[Run | None]:
         """Give the run at once and after each change until it ends; None is a sign of life.

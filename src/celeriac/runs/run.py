@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from celeriac.history import RunRow
+
 
 class RunState(StrEnum):
     """Celery's states; `SCHEDULED` is a pending run that is held for its ETA."""
@@ -65,3 +67,15 @@ class Run(_View):
     parent_id: str | None = None
     root_id: str | None = None
     resubmit_of: str | None = None
+
+
+class RunList(_View):
+    """A page of runs, newest first; no cursor on the last one."""
+
+    runs: list[Run]
+    next_cursor: str | None = None
+
+
+def run_of(row: RunRow) -> Run:
+    """Give a run of the history as people see it."""
+    return Run.model_validate(row.as_json())

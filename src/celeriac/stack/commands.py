@@ -51,7 +51,13 @@ def role_commands(settings: Settings) -> list[Command]:
         environment=environment,
         probe=PortProbe(settings.host, settings.flower_port),
     )
-    return [web, *(_worker(number, environment) for number in _numbers(settings)), flower]
+    recorder = Command(
+        name="recorder",
+        argv=_celeriac("recorder"),
+        environment=environment,
+        ready_text="recorder is ready",
+    )
+    return [web, recorder, *(_worker(number, environment) for number in _numbers(settings)), flower]
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

@@ -22,6 +22,7 @@ from celeriac.web.headers import add_headers
 from celeriac.web.health import health
 from celeriac.web.openapi import docs
 from celeriac.web.pages import pages
+from celeriac.web.run_list import run_list
 from celeriac.web.streams import streams
 from celeriac.web.strict_json import StrictJSON
 
@@ -49,7 +50,7 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     csrf.exempt(api)
     app.register_api(api)
     app.register_api(streams)
-    for blueprint in (health, docs, pages):
+    for blueprint in (health, docs, pages, run_list):
         app.register_blueprint(blueprint)
     problems.init_app(app)
     look.install(app)
@@ -83,6 +84,6 @@ def _links() -> dict[str, str]:
 def _of_validation_error(error: ValidationError) -> Response:
     return make_response(
         problems.of_invalid_input(
-            InvalidInputError(problems_of(error, request.get_json(silent=True)))
+            InvalidInputError(problems_of(error, request.get_json(silent=True) or request.args))
         )
     )

@@ -14,9 +14,10 @@ from werkzeug.http import parse_dict_header
 
 from celeriac.catalog import TaskSpec
 from celeriac.errors import ResultsUnavailableError
-from celeriac.runs import Run, SubmitOptions
+from celeriac.runs import Run, RunList, RunState, SubmitOptions
 from celeriac.web.context import runs, settings
 from celeriac.web.gateway import answer_later
+from celeriac.web.run_query import requested_runs
 
 TASKS = Tag(name="tasks", description="What can be run.")
 RUNS = Tag(name="runs", description="What was submitted, and how it went.")
@@ -109,6 +110,29 @@ def submit(path: TaskPath, body: Submission) -> Response:
     """
     run = runs().submit(path.name, body.args, body.options)
     return _after_waiting(run, _submitted)
+
+
+class RunQuery(BaseModel):
+    task: list[str] = Field([], description="Any of these tasks.")
+    state: list[RunState] = Field([], description="Any of these states.")
+    tag: list[str] = Field([], description="All of these tags.")
+    queue: str | None = None
+    worker: str | None = None
+    parent: str | None = Field(None, description="The run that started it.")
+    root: str | None = Field(None, description="The run that all began with.")
+    since: str | None = Field(None, description="An instant (RFC 3339) or an age such as `1h`.")
+    until: str | None = Field(None, description="The same; excluded.")
+    q: str | None = Field(
+        None, description="Text in arguments, result or error; of 7 days without `since`."
+    )
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, description="Where the page before ended.")
+
+
+@api.get("/runs", tags=[RUNS], responses={200: RunList})
+def list_runs(query: RunQuery) -> Response:
+    """List runs from the history, newest first."""
+    return _answer(runs().find(requested_runs(), query.cursor, query.limit))
 
 
 @api.get("/runs/<run_id>", tags=[RUNS], responses={200: Run})

@@ -48,7 +48,8 @@ class Entry:
 
 
 RAIL: Final = (
-    Entry("Tasks", "list-details", "/tasks", also=("/runs",)),
+    Entry("Tasks", "list-details", "/tasks"),
+    Entry("Runs", "activity", "/runs"),
     Entry("API docs", "api", "/docs"),
 )
 
@@ -97,6 +98,10 @@ _ADVICE: Final = {
     "unconfirmed": Advice(
         "Most likely nothing was submitted; nothing that waits was lost.",
         "Look whether the run named above exists before you submit again.",
+    ),
+    "history_unavailable": Advice(
+        "Runs go on without it; what happens meanwhile is recorded when it is back.",
+        "Check that the database of CELERIAC_HISTORY_URL runs, or that the disk is not full.",
     ),
     "results_unavailable": Advice(
         "Runs go on without it; what they report is stored when it is back.",

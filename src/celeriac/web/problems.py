@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from celeriac.errors import (
     BrokerUnavailableError,
     CeleriacError,
+    HistoryUnavailableError,
     InvalidInputError,
     ResultsUnavailableError,
     RunFinishedError,
@@ -32,6 +33,7 @@ STATUS: dict[type[CeleriacError], int] = {
 }
 TITLES: dict[type[CeleriacError], str] = {
     BrokerUnavailableError: "The broker is away",
+    HistoryUnavailableError: "The history is away",
     ResultsUnavailableError: "The result backend is away",
     RunNotFoundError: "No such run",
     UnconfirmedError: "The broker did not confirm",

@@ -1,0 +1,297 @@
+"""Measures the history with a million runs; prints Markdown tables.
+
+python bench/history.py                             SQLite, in a temporary folder
+python bench/history.py --url postgresql://...      PostgreSQL, an empty database
+python bench/history.py --runs 100000 --keep FOLDER a smaller one, kept for a look at it
+
+The runs are spread over thirty days. Times are medians of whole calls, parsed rows included; the
+indexes are those that the database says it uses for the query.
+"""
+
+import argparse
+import random
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from celeriac.events import Event, EventKind
+from celeriac.history import History, RunFilter
+from celeriac.history.queries import page
+
+DAYS = 30
+ROUNDS = 9
+BATCH = 2000
+END = datetime.now(UTC).replace(microsecond=0)
+TASKS = tuple(f"shop.{name}" for name in (
+    "pay", "ship", "mail", "resize", "index", "report", "sync", "clean", "rate", "audit",
+    "export", "rarely",
+))  # fmt: skip
+TASK_WEIGHTS = (300, 200, 150, 100, 80, 60, 40, 30, 20, 10, 9, 1)
+QUEUES, QUEUE_WEIGHTS = ("celery_see", "fast", "bulk", "rare"), (700, 200, 99, 1)
+ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.REVOKED, EventKind.RETRY, None)
+END_WEIGHTS = (9400, 500, 50, 30, 20)
+WORDS = ("amber", "basil", "cedar", "daisy", "elder", "fennel", "garlic", "hazel", "iris", "lemon")
+TRACEBACK = "Traceback (most recent call last):\n" + "".join(
+    f'  File "/srv/shop/step{n}.py", line {n}, in step{n}\n    go({n})\n' for n in range(9)
+)
+HELD_UNTIL = (END + timedelta(days=1)).isoformat()
+HUB = "00000000-0000-4000-8000-000000000001"
+"""The parent and root of one run in a hundred."""
+
+
+def main() -> None:
+    """Build the runs, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", help="an empty database; otherwise SQLite in a temporary folder")
+    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--keep", type=Path, help="where to leave the SQLite file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as folder:
+        file = (options.keep or Path(folder)) / "history.db"
+        history = History(options.url or f"sqlite:///{file}")
+        history.migrate()
+        measure(history, options.runs)
+        if not options.url:
+            print(f"\nThe file has {file.stat().st_size / 2**20:,.0f} MiB.")
+        history.close()
+
+
+def measure(history: History, number: int) -> None:
+    """Print everything that there is to know."""
+    chance = random.Random(1)
+    lives = list_of_ids(number)
+    rates = [
+        ("all events of a run in one batch", record(history, whole_lives(lives, chance))),
+        ("each event of a run in another batch", record(history, interleaved(7, number, chance))),
+        (
+            "the same with UUIDv4, as of other clients",
+            record(history, interleaved(4, number, chance)),
+        ),
+    ]
+    print(
+        f"\n| {history.database.dialect}, {number:,} runs: recording | events/s | CPU µs an event |"
+    )
+    print("| --- | ---: | ---: |")
+    for name, (events, wall_s, cpu_s) in rates:
+        print(f"| {name} | {events / wall_s:,.0f} | {cpu_s / events * 1e6:.0f} |")
+    analyze(history)
+    print("\n| first page of 50 | ms | runs | index |\n| --- | ---: | ---: | --- |")
+    for name, wanted in filters(lives).items():
+        find = partial(history.find, wanted)
+        print(f"| {name} | {median_ms(find)} | {len(find().runs)} | {indexes(history, wanted)} |")
+    print("\n| other questions | ms |\n| --- | ---: |")
+    for name, call in questions(history, lives).items():
+        print(f"| {name} | {median_ms(call)} |")
+
+
+def filters(lives: list[str]) -> dict[str, RunFilter]:
+    """Give each filter in its kind and its rarest kind."""
+    failed, revoked = ("FAILURE",), ("REVOKED",)
+    week = END - timedelta(days=7)
+    month = END - timedelta(days=DAYS)
+    return {
+        "no filter": RunFilter(),
+        "a day, two weeks ago": RunFilter(
+            since=END - timedelta(days=15), until=END - timedelta(days=14)
+        ),
+        "state": RunFilter(states=revoked),
+        "several states": RunFilter(states=(*failed, *revoked, "RETRY")),
+        "scheduled": RunFilter(states=("SCHEDULED",)),
+        "task": RunFilter(tasks=("shop.pay",)),
+        "rare task": RunFilter(tasks=("shop.rarely",)),
+        "task and rare state": RunFilter(tasks=("shop.pay",), states=revoked),
+        "rare task and rare state": RunFilter(tasks=("shop.rarely",), states=revoked),
+        "three tasks, two states, a week": RunFilter(
+            tasks=TASKS[:3], states=(*failed, *revoked), since=week
+        ),
+        "queue": RunFilter(queue="celery_see"),
+        "rare queue and state": RunFilter(queue="rare", states=failed),
+        "worker": RunFilter(worker="celery@worker3"),
+        "worker and state and a week": RunFilter(
+            worker="celery@worker3", states=failed, since=week
+        ),
+        "common tag": RunFilter(tags=("nightly",)),
+        "common tag and rare state": RunFilter(tags=("nightly",), states=revoked),
+        "rare tag": RunFilter(tags=("customer:17",)),
+        "two tags": RunFilter(tags=("customer:17", "nightly")),
+        "parent": RunFilter(parent_id=HUB),
+        "parent and rare state": RunFilter(parent_id=HUB, states=revoked),
+        "root and state": RunFilter(root_id=HUB, states=failed),
+        "root of its own": RunFilter(root_id=lives[-9]),
+        "resubmitted from": RunFilter(resubmit_of=lives[7]),
+        "50 identifiers": RunFilter(ids=tuple(lives[:: len(lives) // 50][:50])),
+        "task and worker and queue (no one index)": RunFilter(
+            tasks=("shop.audit",), worker="celery@worker3", queue="fast"
+        ),
+        "text, a week, found at once": RunFilter(text="GARLIC"),
+        "text, a week, found in few": RunFilter(text="number 77777"),
+        "text, a week, found nowhere": RunFilter(text="nowhere to be found"),
+        "text with Ö, a week, found nowhere": RunFilter(text="nÖwhere"),
+        "text, 30 days, found nowhere": RunFilter(text="nowhere to be found", since=month),
+        "text and task, 30 days, nowhere": RunFilter(
+            text="nowhere to be found", tasks=("shop.report",), since=month
+        ),
+    }
+
+
+def questions(history: History, lives: list[str]) -> dict[str, Callable[[], object]]:
+    """Give the other things that pages ask."""
+    day, month = END - timedelta(days=1), END - timedelta(days=DAYS)
+    return {
+        "one run": lambda: history.get(lives[12345 % len(lives)]),
+        "count of all, capped at 10,000": history.count,
+        "count of a rare state": lambda: history.count(RunFilter(states=("REVOKED",))),
+        "count of all, not capped": lambda: history.count(cap=10**9),
+        "names for the menus": history.names,
+        "statistics of a day, 60 buckets": lambda: history.stats(day, END),
+        "statistics of 30 days, 60 buckets": lambda: history.stats(month, END),
+        "failures of a day, grouped": lambda: history.failures(day),
+        "failures of 30 days, grouped": lambda: history.failures(month),
+        "export of 2,000 runs": lambda: [
+            line for line, _ in zip(history.export(), range(2000), strict=False)
+        ],
+    }
+
+
+def list_of_ids(number: int) -> list[str]:
+    """Make identifiers whose times are spread over the days, the oldest first."""
+    chance = random.Random(2)
+    start, step_s = END - timedelta(days=DAYS), DAYS * 86_400 / number
+    return [str(identifier(start + timedelta(seconds=step_s * n), chance)) for n in range(number)]
+
+
+def identifier(at: datetime, chance: random.Random) -> UUID:
+    """Make a UUIDv7 of this time."""
+    made_ms = int(at.timestamp() * 1000)
+    return UUID(int=made_ms << 80 | 7 << 76 | 2 << 62 | chance.getrandbits(62))
+
+
+def whole_lives(lives: list[str], chance: random.Random) -> Iterator[Event]:
+    """Give the events of each run, one run after the other."""
+    step_s = DAYS * 86_400 / len(lives)
+    start = END - timedelta(days=DAYS)
+    for number, run_id in enumerate(lives):
+        resubmit_of = lives[7] if number % 50_000 == 8 else None
+        yield from life(
+            run_id, start + timedelta(seconds=step_s * number), number, chance, resubmit_of
+        )
+
+
+def interleaved(version: int, number: int, chance: random.Random) -> Iterator[Event]:
+    """Give events as they come from many workers at once: a run's are far apart."""
+    start = END - timedelta(minutes=5)
+    columns = []
+    for n in range(max(number // 50, 1000)):
+        at = start + timedelta(milliseconds=n)
+        run_id = (
+            identifier(at, chance) if version == 7 else UUID(int=chance.getrandbits(128), version=4)
+        )
+        columns.append(list(life(str(run_id), at, n, chance)))
+    for step in range(3):
+        yield from (events[step] for events in columns if len(events) > step)
+
+
+def life(
+    run_id: str, at: datetime, number: int, chance: random.Random, resubmit_of: str | None = None
+) -> Iterator[Event]:
+    """Give the events of one run."""
+    of_hub = number % 100 == 3
+    facts: dict[str, Any] = {
+        "task": chance.choices(TASKS, TASK_WEIGHTS)[0],
+        "args": {"order": number, "text": " ".join(chance.choices(WORDS, k=12)), "urgent": False},
+        "queue": chance.choices(QUEUES, QUEUE_WEIGHTS)[0],
+        "root_id": HUB if of_hub else run_id,
+        "parent_id": HUB if of_hub else None,
+    }
+    tags = ["nightly"] if number % 5 == 0 else []
+    tags += [f"customer:{chance.randrange(5000)}"] if number % 4 == 0 else []
+    submission = {"tags": tags, "resubmit_of": resubmit_of}
+    if number % 50_000 == 9:
+        yield Event(run_id, EventKind.SUBMITTED, at, facts | submission | {"eta": HELD_UNTIL})
+        return
+    yield Event(run_id, EventKind.SUBMITTED, at, facts | submission)
+    at += timedelta(seconds=chance.expovariate(1))
+    facts |= {"attempt": 1, "worker": f"celery@worker{chance.randrange(8)}"}
+    yield Event(run_id, EventKind.STARTED, at, facts)
+    kind = chance.choices(ENDS, END_WEIGHTS)[0]
+    if kind is not None:
+        at += timedelta(seconds=chance.lognormvariate(0, 1.5))
+        yield Event(run_id, kind, at, facts | outcome(kind, number))
+
+
+def outcome(kind: EventKind, number: int) -> dict[str, Any]:
+    """Give how a run ended."""
+    if kind is EventKind.SUCCEEDED:
+        return {"result": {"number": f"number {number}", "ok": True, "rows": [number, number + 1]}}
+    message = f"order {number} has no price in '{number % 97}'"
+    error = {"type": f"Error{number % 40}", "message": message, "traceback": TRACEBACK}
+    return {"error": error, "reason": "terminated"}
+
+
+def record(history: History, events: Iterator[Event]) -> tuple[int, float, float]:
+    """Apply all events; gives their number, and the seconds and CPU seconds that applying took."""
+    total, wall_s, cpu_s = 0, 0.0, 0.0
+    batch: list[Event] = []
+
+    def apply() -> None:
+        nonlocal total, wall_s, cpu_s
+        began_s, cpu_began_s = time.perf_counter(), time.process_time()
+        history.apply(batch)
+        wall_s += time.perf_counter() - began_s
+        cpu_s += time.process_time() - cpu_began_s
+        total += len(batch)
+        batch.clear()
+
+    for event in events:
+        batch.append(event)
+        if len(batch) == BATCH:
+            apply()
+    apply()
+    return total, wall_s, cpu_s
+
+
+def analyze(history: History) -> None:
+    """Let PostgreSQL know what it has, as it does by itself after a while."""
+    if history.database.dialect == "postgresql":
+        with history.database.read() as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+
+
+def median_ms(call: Callable[[], object]) -> str:
+    """Call it once to warm up, then measure some rounds, fewer of a slow one."""
+    began_s = time.perf_counter()
+    call()
+    slow = time.perf_counter() - began_s > 0.3
+    times_ms = []
+    for _ in range(3 if slow else ROUNDS):
+        began_s = time.perf_counter()
+        call()
+        times_ms.append((time.perf_counter() - began_s) * 1000)
+    return f"{statistics.median(times_ms):,.1f}"
+
+
+def indexes(history: History, wanted: RunFilter) -> str:
+    """Name the indexes that the database uses for the first page."""
+    database = history.database
+    query = page(wanted, None, 51, database.dialect)
+    sql = str(query.compile(database.engine, compile_kwargs={"literal_binds": True}))
+    prefix = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
+    with database.read() as connection:
+        # A percent sign would begin a parameter of the driver.
+        escaped = sql if database.dialect == "sqlite" else sql.replace("%%", "%").replace("%", "%%")
+        plan = "\n".join(str(row) for row in connection.exec_driver_sql(prefix + escaped))
+    names = dict.fromkeys(re.findall(r"ix_\w+|SCAN runs(?! USING)|Seq Scan on runs", plan))
+    return ", ".join(f"`{name}`" for name in names) or "primary key"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""A run as one row of the table `runs`, exactly: what merging works on and what is stored."""
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from celeriac.history.attempts import Attempt, attempt_row, past_of
+from celeriac.history.instants import instant, instant_or_none, microseconds
+from celeriac.history.row import AttemptRow, ErrorRow, ProgressRow, RunRow
+from celeriac.history.states import PENDING, SCHEDULED
+
+
+class Record(NamedTuple):
+    """The columns of `runs` by name and in order.
+
+    A named tuple, since a row of the database becomes one, and one is compared with another, at
+    the cost of a tuple; recording does both for every event. Instants are microseconds. Long texts
+    come last: SQLite reads a row from its start, and what is long lies on pages of its own.
+    """
+
+    id: str
+    created_at: int
+    state_at: int
+    state: str = PENDING
+    attempt: int = 0
+    """The newest attempt that is known; 0 before the first. State, result and error are its."""
+    task: str | None = None
+    fingerprint: str | None = None
+    progress: str | None = None
+    progress_at: int | None = None
+    progress_attempt: int = 0
+    queue: str | None = None
+    priority: int | None = None
+    tags: str | None = None
+    worker: str | None = None
+    submitted_at: int | None = None
+    eta: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    resubmit_of: str | None = None
+    args: str | None = None
+    result: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    error_traceback: str | None = None
+    past_attempts: str | None = None
+    """The attempts before the newest, as JSON; most runs have none."""
+
+    def newest(self) -> Attempt:
+        """Give the newest attempt."""
+        return Attempt(
+            self.attempt,
+            self.state,
+            self.state_at,
+            self.started_at,
+            self.worker,
+            self.error_type,
+            self.error_message,
+        )
+
+    def tag_names(self) -> list[str]:
+        """Give the tags."""
+        return json.loads(self.tags) if self.tags else []
+
+    def first_started_at(self) -> int | None:
+        """Give when the run was first executed."""
+        starts = [past.started_at for past in past_of(self.past_attempts)] + [self.started_at]
+        return next((start for start in starts if start is not None), None)
+
+
+FIELDS = Record._fields
+
+
+def run_row(record: Record, now: datetime) -> RunRow:
+    """Give the run as people see it at this instant."""
+    return RunRow(
+        id=record.id,
+        task=record.task,
+        state=_state(record, now),
+        args=_parsed(record.args),
+        result=_parsed(record.result),
+        error=_error(record),
+        progress=_progress(record),
+        queue=record.queue,
+        priority=record.priority,
+        tags=tuple(record.tag_names()),
+        attempts=_attempts(record),
+        worker=record.worker,
+        submitted_at=instant(
+            record.created_at if record.submitted_at is None else record.submitted_at
+        ),
+        eta=instant_or_none(record.eta),
+        started_at=instant_or_none(_last_started_at(record)),
+        finished_at=instant_or_none(record.finished_at),
+        parent_id=record.parent_id,
+        root_id=record.root_id,
+        resubmit_of=record.resubmit_of,
+    )
+
+
+def attempt_rows(record: Record) -> tuple[AttemptRow, ...]:
+    """Give the run's attempts, the first one first; one that never began is none."""
+    attempts = [*past_of(record.past_attempts), record.newest()]
+    return tuple(attempt_row(attempt) for attempt in attempts if attempt.executed)
+
+
+def _state(record: Record, now: datetime) -> str:
+    waits = record.state == PENDING and record.eta is not None
+    return SCHEDULED if waits and (record.eta or 0) > microseconds(now) else record.state
+
+
+def _attempts(record: Record) -> int:
+    """Count the executions: an attempt that was revoked while it waited is none."""
+    return record.attempt if record.newest().executed else max(record.attempt - 1, 0)
+
+
+def _last_started_at(record: Record) -> int | None:
+    if record.started_at is not None or not record.past_attempts:
+        return record.started_at
+    return max((past.started_at or 0 for past in past_of(record.past_attempts)), default=0) or None
+
+
+def _error(record: Record) -> ErrorRow | None:
+    if record.error_type is None:
+        return None
+    return ErrorRow(record.error_type, record.error_message or "", record.error_traceback)
+
+
+def _progress(record: Record) -> ProgressRow | None:
+    """Give the newest attempt's progress: a new attempt begins anew."""
+    if record.progress is None or _of_older_attempt(record):
+        return None
+    current, total, message = json.loads(record.progress)
+    return ProgressRow(current, total, message)
+
+
+def _of_older_attempt(record: Record) -> bool:
+    if record.progress_attempt:
+        return record.progress_attempt < record.attempt
+    return record.started_at is not None and (record.progress_at or 0) < record.started_at
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

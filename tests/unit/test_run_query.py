@@ -1,0 +1,57 @@
+"""From the words of a query to a filter."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from celeriac.errors import InvalidInputError
+from celeriac.runs import RunFilter, run_filter
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def test_words_become_a_filter() -> None:
+    words = {
+        "task": ["a", "b"],
+        "state": ["FAILURE"],
+        "tag": ["x"],
+        "queue": ["q"],
+        "parent": ["p"],
+        "q": ["text"],
+        "since": ["24h"],
+        "until": ["2026-01-30T12:00:00+06:00"],
+        "worker": [""],
+        "limit": ["5"],
+    }
+
+    assert run_filter(words, NOW) == RunFilter(
+        tasks=("a", "b"),
+        states=("FAILURE",),
+        tags=("x",),
+        queue="q",
+        parent_id="p",
+        text="text",
+        since=NOW - timedelta(days=1),
+        until=datetime(2026, 1, 30, 6, tzinfo=UTC),
+    )
+
+
+def test_no_words_ask_nothing() -> None:
+    assert run_filter({}) == RunFilter()
+
+
+@pytest.mark.parametrize(
+    ("words", "pointer"),
+    [
+        ({"state": ["DONE"]}, "/state"),
+        ({"since": ["yesterday"]}, "/since"),
+        ({"since": ["2026-01-01T00:00:00"]}, "/since"),
+        ({"until": ["999999d"]}, "/until"),
+        ({"until": ["99999999999999d"]}, "/until"),
+    ],
+)
+def test_word_without_sense_is_named(words: dict[str, list[str]], pointer: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        run_filter(words, NOW)
+
+    assert caught.value.problems[0].pointer == pointer
