@@ -292,7 +292,7 @@ def test_flower_knows_the_worker(page: Page, stack: RunningStack) -> None:
 def test_picture_for_the_readme(page: Page, stack: RunningStack) -> None:
     page.set_viewport_size({"width": 1200, "height": 640})
     _open_task(page, stack, "primes.count")
-    page.locator('[name="args.limit"]').fill("1500000000")
+    page.locator('[name="args.limit"]').fill("800000000")
     _run(page)
     bar = page.get_by_role("progressbar", name="Progress")
     expect(bar).to_have_attribute("value", re.compile(r"[345]\d"), timeout=ENDS_WITHIN_MS)
