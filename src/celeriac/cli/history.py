@@ -1,7 +1,5 @@
 """`celeriac runs` and `celeriac history ...`: the record of all runs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,8 +33,8 @@ def runs(
     """List runs, newest first."""
     from celeriac.cli import show
 
-    with _wanted(task, state, queue, since, until, text) as (source, wanted):
-        show.run_list(source.find(wanted, limit=limit).runs, as_json=as_json)
+    wanted = _wanted(task, state, queue, since, until, text)
+    show.run_list(_runs().find(wanted, limit=limit).runs, as_json=as_json)
 
 
 @app.command("export")
@@ -49,9 +47,8 @@ def export(
     text: Text = None,
 ) -> None:
     """Print runs as NDJSON, one a line, newest first."""
-    with _wanted(task, state, queue, since, until, text) as (source, wanted):
-        for line in source.export(wanted):
-            print(line, end="")
+    for line in _runs().export(_wanted(task, state, queue, since, until, text)):
+        print(line, end="")
 
 
 @app.command("prune")
@@ -60,17 +57,20 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove old runs for good."""
-    from celeriac.runs import Runs
-
     if not yes:
         typer.confirm(f"Remove every run older than {days} days for good?", abort=True)
     removed = 0
-    for removed in Runs.of(load_settings()).prune(days):
+    for removed in _runs().prune(days):
         print(f"\r{removed} removed", end="", flush=True)
     print(f"\r{removed} removed")
 
 
-@contextmanager
+def _runs() -> "Runs":
+    from celeriac.runs import Runs
+
+    return Runs.of(load_settings())
+
+
 def _wanted(
     task: list[str] | None,
     state: list[str] | None,
@@ -78,15 +78,16 @@ def _wanted(
     since: str | None,
     until: str | None,
     text: str | None,
-) -> Iterator[tuple["Runs", "RunFilter"]]:
-    from celeriac.runs import Runs, run_filter
+) -> "RunFilter":
+    from celeriac.runs import run_filter
 
-    words = {
-        "task": task or [],
-        "state": [each.upper() for each in state or []],
-        "queue": [queue or ""],
-        "since": [since or ""],
-        "until": [until or ""],
-        "q": [text or ""],
-    }
-    yield Runs.of(load_settings()), run_filter(words)
+    return run_filter(
+        {
+            "task": task or [],
+            "state": [each.upper() for each in state or []],
+            "queue": [queue or ""],
+            "since": [since or ""],
+            "until": [until or ""],
+            "q": [text or ""],
+        }
+    )

@@ -7,7 +7,7 @@ from datetime import datetime
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from celeriac.runs import Run, Runs, RunState
@@ -45,7 +45,9 @@ def run_list(shown: Sequence[Run], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([each.model_dump(mode="json") for each in shown]))
         return
-    table = Table("State", "Task", "Run", "Submitted", "Worker", box=None)
+    # An identifier that is cut cannot be copied into the next command.
+    whole = Column("Run", min_width=36, no_wrap=True)
+    table = Table("State", "Task", whole, "Submitted", "Worker", box=None)
     for each in shown:
         icon, style = STYLES[each.state]
         table.add_row(
