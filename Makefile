@@ -9,6 +9,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 TIERS := $(wildcard tests/unit) $(wildcard tests/infra) $(wildcard tests/integration) \
 	$(wildcard tests/e2e) $(wildcard tests/faults)
+# Two files at a time, in their order: the browser of tests/e2e suffers no other tier beside it.
+SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 TYPED := src $(wildcard tests/*.py) $(wildcard infra)
 
 # npm comes from a wheel where the machine has none.
@@ -16,7 +18,7 @@ NPM := $(if $(shell command -v npm 2>/dev/null),,$(VENV)/.node)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets test unit integration e2e picture check arch format lock bench wheel clean
+.PHONY: help up install assets test unit integration e2e faults picture check arch format lock bench wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,15 +32,20 @@ install: $(VENV)/.runtime ## Make .venv with the pinned dependencies and Celeria
 assets: $(VENV)/.runtime $(NPM) ## Build the pages' scripts and styles (only what changed)
 	@$(BIN)/python frontend/build.py
 
-test: $(VENV)/.dev assets ## Install what the tests need, then run every tier
+test: $(VENV)/.dev assets ## Install what the tests need, then run every tier, two files at a time
 	@scripts/install-test-servers
-	$(BIN)/python -m pytest $(TIERS) $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TIERS) $(ARGS)
 
 unit: ## Run the unit tests only (no network, seconds)
 integration: ## Run the tests against real servers only
 e2e: ## Run the tests of the whole system only, with a real browser
 unit integration e2e: $(VENV)/.dev assets
 	$(BIN)/python -m pytest tests/$@ $(ARGS)
+
+faults: $(VENV)/.dev assets ## Break things while runs are submitted, and write what came of it into docs/reliability.md
+	@rm -rf .ci/out/faults
+	$(BIN)/python -m pytest tests/faults $(ARGS)
+	$(BIN)/python tests/fault_table.py
 
 picture: $(VENV)/.dev assets ## Take the README's picture anew
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/e2e/test_ui.py -k 'picture and embedded'
@@ -58,8 +65,8 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-
 	$(LOCK) pyproject.toml --group dev --constraint requirements/base.txt -o requirements/dev.txt
 	$(LOCK) --group node -o requirements/node.txt
 
-bench: $(VENV)/.dev ## Measure the web servers against each other
-	$(BIN)/python bench/web_servers.py $(ARGS)
+bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=web_servers
+	$(BIN)/python bench/$(or $(B),live).py $(ARGS)
 
 wheel: $(VENV)/.runtime assets ## Build dist/celeriac-*.whl with the assets inside
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

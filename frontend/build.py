@@ -29,12 +29,15 @@ COPIED = {
     "htmx.min.js": ["htmx.org/dist/htmx.min.js", "htmx.org/dist/ext/hx-sse.min.js"],
     "swagger-ui.css": ["swagger-ui-dist/swagger-ui.css"],
     "swagger-ui-bundle.js": ["swagger-ui-dist/swagger-ui-bundle.js"],
+    "uplot.min.css": ["uplot/dist/uPlot.min.css"],
+    "uplot.min.js": ["uplot/dist/uPlot.iife.min.js"],
 }
 TABLER = "@tabler/core/dist/css/tabler.min.css"
 LICENSES = {
     "htmx": "htmx.org/LICENSE",
     "Tabler Icons": "@tabler/icons/LICENSE",
     "Swagger UI": "swagger-ui-dist/LICENSE",
+    "uPlot": "uplot/LICENSE",
 }
 COMPRESSED_SUFFIXES = {".css", ".js", ".svg", ".json", ".txt"}
 NO_NPM = """\

@@ -1,10 +1,15 @@
-"""Servers for every tier above `unit`, started once a session and only when a test asks."""
+"""Servers for every tier above `unit`, started once a session and only when a test asks.
 
+And for every tier: the shared tasks of a test module are its own.
+"""
+
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import mail_server
 import postgres
@@ -12,8 +17,31 @@ import servers
 from mail_server import SmtpServer
 from postgres import PostgresServer
 from servers import RabbitMQServer, RedisServer
+from task_modules import imported_task_modules, own_shared_tasks
+
+# Speed is measured in bench/, never in a test; in CI the same examples are drawn each time.
+settings.register_profile(
+    "celeriac",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("celeriac")
 
 PLAIN_PROJECT = Path(__file__).parent / "plainproject"
+
+
+def pytest_collection_finish() -> None:
+    """Refuse test modules that import tasks: every app of the process would have them."""
+    if found := imported_task_modules():
+        raise pytest.UsageError(f"a test module imports {sorted(found)}; let a worker do it")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_shared_tasks() -> Iterator[None]:
+    """Let each test module have the tasks of Celeriac, and those that its own apps import."""
+    with own_shared_tasks():
+        yield
 
 
 @pytest.fixture(scope="session")

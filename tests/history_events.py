@@ -110,6 +110,8 @@ def any_filter(chance: random.Random, runs: Sequence[RunRow]) -> RunFilter:
         "tags": tuple(chance.sample(["red", "green", "blue"], k=chance.randint(1, 2))),
         "since": START + timedelta(seconds=chance.randint(0, 900)),
         "until": START + timedelta(seconds=chance.randint(0, 900)),
+        "finished_since": START + timedelta(seconds=chance.randint(0, 900)),
+        "finished_until": START + timedelta(seconds=chance.randint(0, 900)),
         "parent_id": a_run.parent_id or a_run.id,
         "root_id": a_run.root_id,
         "resubmit_of": a_run.resubmit_of or a_run.id,
@@ -133,6 +135,7 @@ def meets(run: RunRow, wanted: RunFilter) -> bool:
             set(wanted.tags) <= set(run.tags),
             not wanted.since or run.submitted_at >= wanted.since,
             not wanted.until or run.submitted_at < wanted.until,
+            _ended_within(run, wanted),
             wanted.parent_id in (None, run.parent_id),
             wanted.root_id in (None, run.root_id, run.id),
             wanted.resubmit_of in (None, run.resubmit_of),
@@ -140,3 +143,11 @@ def meets(run: RunRow, wanted: RunFilter) -> bool:
             not wanted.ids or run.id in wanted.ids,
         )
     )
+
+
+def _ended_within(run: RunRow, wanted: RunFilter) -> bool:
+    since, until = wanted.finished_since, wanted.finished_until
+    if since is None and until is None:
+        return True
+    at = run.finished_at
+    return at is not None and (since is None or at >= since) and (until is None or at < until)

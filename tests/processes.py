@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-SERVER_PORTS = range(20_000, 32_000)
+PORTS_EACH = 2_000
+"""How many ports each of the pytest processes that run side by side (at most six) may give."""
+
+SIDE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 6
+SERVER_PORTS = range(20_000 + SIDE * PORTS_EACH, 20_000 + (SIDE + 1) * PORTS_EACH)
 """Below the ports that systems give to outgoing connections, so that a server which is stopped for
-a while finds its port free when it starts again."""
+a while finds its port free when it starts again; no two pytest processes share any."""
 
 _given_ports: set[int] = set()
 

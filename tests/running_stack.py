@@ -1,5 +1,6 @@
 """`celeriac up` as a person runs it: a process of its own, reached only from outside."""
 
+import json
 import sys
 import urllib.error
 import urllib.request
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -17,6 +19,7 @@ from servers import clean_environment
 
 MARK = "TEST_STACK_MARK"
 START_DEADLINE_S = 60
+ANSWERS_WITHIN_S = 30
 
 
 @dataclass
@@ -51,6 +54,29 @@ class RunningStack:
         """Give the address of the web UI and, under /api/v1, of the API."""
         return f"http://{LOOPBACK}:{self.port}"
 
+    def get(self, path: str) -> Any:
+        """Ask the API for a path under /api/v1, and give its JSON."""
+        return _json(urllib.request.Request(f"{self.url}/api/v1{path}"))
+
+    def post(self, path: str, body: object = None, **headers: str) -> Any:
+        """Post JSON to the API, and give the JSON that it answers."""
+        data = b"" if body is None else json.dumps(body).encode()
+        given = {"Content-Type": "application/json"} if data else {}
+        url = f"{self.url}/api/v1{path}"
+        return _json(urllib.request.Request(url, data, {**given, **headers}, method="POST"))
+
+    def submit(self, task: str, args: object = None, **options: object) -> str:
+        """Submit a run, and give its identifier."""
+        body = {"args": args or {}, "options": options}
+        return str(self.post(f"/tasks/{task}/runs", body)["id"])
+
+    def wait_for(self, run_id: str) -> Any:
+        """Give a run when it has ended."""
+        return eventually(
+            lambda: (run := self.get(f"/runs/{run_id}"))["finished_at"] and run,
+            deadline_s=ANSWERS_WITHIN_S,
+        )
+
     @property
     def flower_url(self) -> str:
         """Give the address of Flower."""
@@ -60,6 +86,13 @@ class RunningStack:
     def data_dir(self) -> Path:
         """Give the folder that the stack keeps its data in."""
         return self.folder / "data"
+
+    @property
+    def broker_url(self) -> str:
+        """Give the address of the broker, also the embedded one; the stack must have started."""
+        lines = (self.data_dir / "stack.env").read_text().splitlines()
+        values = dict(line.partition("=")[::2] for line in lines if "=" in line)
+        return values["CELERIAC_BROKER_URL"].strip("'\"")
 
     @property
     def log(self) -> str:
@@ -113,6 +146,11 @@ class RunningStack:
         except urllib.error.HTTPError as error:
             error.close()
             raise
+
+
+def _json(request: urllib.request.Request) -> Any:
+    with urllib.request.urlopen(request, timeout=ANSWERS_WITHIN_S) as response:
+        return json.load(response)
 
 
 @contextmanager

@@ -31,6 +31,12 @@ RABBITMQ_FOLDERS = (
     Path("/usr/local/opt/rabbitmq/sbin"),
 )
 
+STARTS_WITHIN_S = 240
+"""How long RabbitMQ, or its tool, may take on a machine that is busy; usually ten seconds."""
+FORWARDS_MS = 10_000
+"""How long RabbitMQ waits before it forwards an expired message once more, as
+docs/how-to/real-servers.md advises; its own default is three minutes."""
+
 
 def missing(program: str, package: str) -> NoReturn:
     """Skip the test that needs a program which is not installed; in CI, fail it."""
@@ -52,6 +58,7 @@ class RedisServer:
 
     program: Path
     folder: Path
+    appendfsync: str = "everysec"
     port: int = field(default_factory=free_port)
     process: ChildProcess = field(init=False)
 
@@ -60,7 +67,7 @@ class RedisServer:
             command=[
                 self.program,
                 *("--bind", LOOPBACK, "--port", str(self.port), "--dir", self.folder),
-                *("--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
+                *("--save", "", "--appendonly", "yes", "--appendfsync", self.appendfsync),
             ],
             log_path=self.folder / "server.log",
             env=clean_environment(self.folder),
@@ -137,7 +144,7 @@ class RabbitMQServer:
         if not self.epmd.is_running:
             self.epmd.start()
         self.process.start()
-        _wait_until_ready(self.process, self._answers, deadline_s=90)
+        _wait_until_ready(self.process, self._answers, deadline_s=STARTS_WITHIN_S)
 
     def stop(self) -> None:
         """Stop in good order."""
@@ -160,7 +167,7 @@ class RabbitMQServer:
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=STARTS_WITHIN_S,
             check=False,
         )
         assert done.returncode == 0, f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}"
@@ -209,6 +216,9 @@ class RabbitMQServer:
             "log.console = true\n"
             "log.file = false\n"
         )
+        (self.folder / "advanced.config").write_text(
+            f"[{{rabbit, [{{dead_letter_worker_publisher_confirm_timeout, {FORWARDS_MS}}}]}}].\n"
+        )
 
     def _environment(self) -> dict[str, str]:
         """Set every path and port, so that nothing of an installed broker is read or written.
@@ -229,21 +239,23 @@ class RabbitMQServer:
             RABBITMQ_CONF_ENV_FILE=str(self.folder / "rabbitmq-env.conf"),
             RABBITMQ_CONFIG_FILE=str(self.folder / "rabbitmq"),  # It adds .conf itself.
             RABBITMQ_CONFIG_FILES=str(self.folder / "conf.d"),
-            RABBITMQ_ADVANCED_CONFIG_FILE=str(self.folder / "advanced"),
+            RABBITMQ_ADVANCED_CONFIG_FILE=str(self.folder / "advanced.config"),
             RABBITMQ_ENABLED_PLUGINS_FILE=str(self.folder / "enabled_plugins"),
             RABBITMQ_MNESIA_BASE=str(self.folder / "data"),
             RABBITMQ_LOG_BASE=str(self.folder / "log"),
             RABBITMQ_PID_FILE=str(self.folder / "rabbitmq.pid"),
+            # Idle, it leaves the processors to others.
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none",
             # Makes the script become the Erlang node (exec) instead of watching it.
             RUNNING_UNDER_SYSTEMD="true",
         )
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[RedisServer]:
+def redis_server(folder: Path, appendfsync: str = "everysec") -> Iterator[RedisServer]:
     """Run Redis in this folder."""
     program = shutil.which("redis-server") or missing("Redis", "redis-server")
-    yield from _running(RedisServer(Path(program), folder))
+    yield from _running(RedisServer(Path(program), folder, appendfsync))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A worker as a process of its own, on a test's servers."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,10 @@ from processes import ChildProcess
 from servers import clean_environment
 
 STARTS_WITHIN_S = 30
+CHATTY_ENVIRONMENT = {"CELERIAC_TASKS": "chatty_tasks", "PYTHONPATH": str(Path(__file__).parent)}
+"""Lets a worker run the tasks of `chatty_tasks`."""
+CANCEL_ENVIRONMENT = {**CHATTY_ENVIRONMENT, "CELERIAC_TASKS": "cancel_tasks"}
+"""Lets a worker run the tasks of `cancel_tasks`."""
 
 
 def celeriac_environment(folder: Path, broker_url: str, redis_url: str) -> dict[str, str]:
@@ -18,17 +22,32 @@ def celeriac_environment(folder: Path, broker_url: str, redis_url: str) -> dict[
     return clean_environment(folder, **urls)
 
 
-@contextmanager
-def running_worker(
-    folder: Path, broker_url: str, redis_url: str, more: Mapping[str, str] | None = None
-) -> Iterator[ChildProcess]:
-    """Run `celeriac worker` until the block ends; gives it when it is ready."""
-    worker = ChildProcess(
-        command=[sys.executable, "-m", "celeriac", "worker", "--concurrency", "2"],
+def worker_process(
+    folder: Path,
+    broker_url: str,
+    redis_url: str,
+    more: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
+) -> ChildProcess:
+    """Give `celeriac worker`, not started yet."""
+    return ChildProcess(
+        command=[sys.executable, "-m", "celeriac", "worker", "--concurrency", "2", *options],
         log_path=folder / "worker.log",
         env={**celeriac_environment(folder, broker_url, redis_url), **(more or {})},
         cwd=folder,
     )
+
+
+@contextmanager
+def running_worker(
+    folder: Path,
+    broker_url: str,
+    redis_url: str,
+    more: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[ChildProcess]:
+    """Run `celeriac worker` until the block ends; gives it when it is ready."""
+    worker = worker_process(folder, broker_url, redis_url, more, options)
     worker.start()
     try:
         eventually(

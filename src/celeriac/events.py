@@ -1,6 +1,6 @@
 """What happens to runs: a stream of events in Redis, and the live record of each run.
 
-Whoever changes a run writes one `Event` into two places, in one pipeline:
+Whoever changes a run writes one `Event` into two places, in one step (see `celeriac.changes`):
 
 - the stream `celeriac-events`, an entry with the fields `run`, `kind`, `at` (RFC 3339, UTC) and
   `data` (a JSON object; docs/reference/events.md tells its keys). Entries stand in the order in
@@ -20,6 +20,10 @@ STREAM = "celeriac-events"
 RECORD_PREFIX = "celeriac-run-"
 MOST_ENTRIES = 1_000_000
 """Past this the oldest entries go, read or not: the stream must not fill Redis."""
+KEEP_WAITING_S = 30 * 86_400
+"""How long a run is known that no worker takes; the time of its ETA comes out of it."""
+KEPT_FIELDS = ("args", "queue")
+"""What the submission wrote of these stays in the record: it is what a person typed."""
 
 
 class EventKind(StrEnum):
@@ -33,11 +37,21 @@ class EventKind(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REVOKED = "revoked"
+    DEAD = "dead"
+    REPLAYED = "replayed"
 
     @property
     def finishes(self) -> bool:
         """Tell whether a run ends with it."""
-        return self in (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.REVOKED)
+        return self in _ENDS
+
+    @property
+    def state(self) -> str:
+        """Give Celery's word for the state of a run to which this happens."""
+        return _STATES[self]
+
+
+_ENDS = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.REVOKED, EventKind.DEAD})
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class Event:
             "run": self.run_id,
             "kind": self.kind,
             "at": self.at.astimezone(UTC).isoformat(),
-            "data": _dumped(self.data),
+            "data": as_object(self.data),
         }
 
     @classmethod
@@ -67,7 +81,7 @@ class Event:
             ValueError: it is not an entry that `fields` has written.
         """
         try:
-            return cls(
+            found = cls(
                 run_id=fields["run"],
                 kind=EventKind(fields["kind"]),
                 at=datetime.fromisoformat(fields["at"]),
@@ -76,6 +90,9 @@ class Event:
             )
         except KeyError as error:
             raise ValueError(f"An entry of {STREAM} lacks the field {error}.") from None
+        if not isinstance(found.data, dict):
+            raise ValueError(f"The data of an entry of {STREAM} is no object.")
+        return found
 
 
 def append_event(pipe: Any, event: Event) -> None:
@@ -83,20 +100,9 @@ def append_event(pipe: Any, event: Event) -> None:
     pipe.xadd(STREAM, event.fields(), maxlen=MOST_ENTRIES, approximate=True)
 
 
-def write_record(pipe: Any, event: Event, keep_s: int | None) -> None:
-    """Bring a run's record up to date, keep it `keep_s` from now, and tell who watches the run."""
-    key = RECORD_PREFIX + event.run_id
-    record = {name: _dumped(value) for name, value in _record(event).items()}
-    for name in ("args", "queue"):
-        if name in record:
-            # What the submission wrote stays: it is what a person typed.
-            pipe.hsetnx(key, name, record.pop(name))
-    pipe.hset(key, mapping=record)
-    if keep_s:
-        pipe.expire(key, keep_s)
-    else:
-        pipe.persist(key)
-    pipe.publish(key, event.kind)
+def record_fields(event: Event) -> dict[str, str]:
+    """Give what an event changes in its run's record, as the hash has it."""
+    return {name: as_json(value) for name, value in _record(event).items()}
 
 
 def read_record(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -107,6 +113,8 @@ def read_record(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 def error_of(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     """Give type, message and traceback of an error as Celery's result has it."""
     error = meta.get("result")
+    if isinstance(error, BaseException):
+        error = {"exc_type": type(error).__name__, "exc_message": error.args}
     if not isinstance(error, dict):
         return None
     message = error.get("exc_message", "")
@@ -126,12 +134,19 @@ _RECORDED = (
 _STATES = {
     EventKind.SUBMITTED: "PENDING",
     EventKind.STARTED: "STARTED",
+    # Only an execution reports progress or logs.
+    EventKind.PROGRESS: "STARTED",
+    EventKind.LOG: "STARTED",
     EventKind.RETRY: "RETRY",
     EventKind.SUCCEEDED: "SUCCESS",
     EventKind.FAILED: "FAILURE",
     EventKind.REVOKED: "REVOKED",
+    EventKind.DEAD: "DEAD",
+    # It waits for a worker, as it did at first.
+    EventKind.REPLAYED: "PENDING",
 }
 _INSTANTS = {EventKind.SUBMITTED: "submitted_at", EventKind.STARTED: "started_at"}
+_BEGINS = frozenset({EventKind.STARTED, EventKind.REPLAYED})
 
 
 def _record(event: Event) -> dict[str, Any]:
@@ -140,20 +155,35 @@ def _record(event: Event) -> dict[str, Any]:
         return record | {
             "progress": {n: event.data.get(n) for n in ("current", "total", "message")}
         }
-    record["state"] = _STATES[event.kind]
+    record["state"] = event.kind.state
+    # Celery's result tells it too, but there is none of a run whose result is ignored.
+    record["error"] = event.data.get("error")
     if name := "finished_at" if event.kind.finishes else _INSTANTS.get(event.kind):
         record[name] = event.at
-    if event.kind is EventKind.STARTED:
-        record["progress"] = None
+    if event.kind in _BEGINS:
+        # What an attempt before this one has left behind is none of this one's.
+        record |= {"progress": None, "finished_at": None}
     return record
 
 
-def _dumped(value: Any) -> str:
+def as_object(values: Mapping[str, Any]) -> str:
+    """Write a JSON object; a value that JSON does not know takes none of the others with it."""
+    return "{" + ", ".join(f"{json.dumps(n)}: {as_json(v)}" for n, v in values.items()) + "}"
+
+
+def as_json(value: Any, *, ascii_only: bool = True) -> str:
     """Write JSON, come what may: an event that cannot be written would lose its run."""
     try:
-        return json.dumps(value, default=_plain)
-    except (TypeError, ValueError):
-        return json.dumps(repr(value))
+        return json.dumps(value, default=_plain, ensure_ascii=ascii_only)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(_shown(value), ensure_ascii=ascii_only)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # Somebody's own, or it is nested too deeply.
+        return f"<{type(value).__name__}>"
 
 
 def _plain(value: Any) -> str:

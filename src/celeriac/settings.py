@@ -7,20 +7,20 @@ which a running `celeriac up` writes so that other commands in the same folder f
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
-from zoneinfo import available_timezones
+from typing import Any
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from celeriac.addresses import BrokerUrl, HistoryUrl, PublicUrl, RedisUrl, SmtpUrl
 from celeriac.errors import ConfigurationError
+from celeriac.setting_values import Port, QueueNames, TimeZone, names_in
 from celeriac.topology import FLASK, FLOWER, QUEUE
 
-BROKER_SCHEMES = ("amqp", "amqps", "redis", "rediss", "redis+socket")
-REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
-HISTORY_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
-SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+REDACT = (
+    "*password,*passwd,*passphrase,*secret,*secret_key,*token,*api_key,*apikey,*access_key,"
+    "*private_key,authorization,credentials,cookie"
+)
 STACK_FILE = "stack.env"
 CELERY_VARIABLES = (
     "APP", "LOADER", "CONFIG_MODULE", "BROKER_URL", "RESULT_BACKEND",
@@ -28,44 +28,6 @@ CELERY_VARIABLES = (
     "CELERY_RESULT_BACKEND",
 )  # fmt: skip
 """What the celery command reads from the environment, over any configuration."""
-
-
-def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
-    def check(url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
-        try:
-            _ = parts.port
-        except ValueError:
-            # Python's message would quote the address, and the password may be in it.
-            raise ValueError(
-                "has no valid port; write a password's special characters as %2F, %40 ..."
-            ) from None
-        if parts.scheme not in schemes:
-            raise ValueError(
-                f"has the scheme {parts.scheme!r}; expected one of {', '.join(schemes)}, "
-                f"for example {schemes[0]}://host"
-            )
-        if not (parts.hostname or parts.path.strip("/")):
-            raise ValueError(f"names no host; expected {schemes[0]}://host")
-        database = parts.path.strip("/")
-        if parts.scheme in ("redis", "rediss") and database and not database.isdecimal():
-            raise ValueError("ends in no database number; expected redis://host:6379/0")
-        return url
-
-    return AfterValidator(check)
-
-
-def _known_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError(f"{name!r} is no IANA time zone, such as Asia/Dhaka or UTC")
-    return name
-
-
-BrokerUrl = Annotated[SecretStr, _url_with(BROKER_SCHEMES)]
-RedisUrl = Annotated[SecretStr, _url_with(REDIS_SCHEMES)]
-SmtpUrl = Annotated[SecretStr, _url_with(SMTP_SCHEMES)]
-HistoryUrl = Annotated[SecretStr, _url_with(HISTORY_SCHEMES)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -91,6 +53,20 @@ class Settings(BaseSettings):
     history_days: int = Field(
         90, ge=1, le=36_500, description="How long the history keeps a finished run, in days."
     )
+    history_runs: int | None = Field(
+        None, ge=1, description="How many runs the history keeps at most; unset, any number."
+    )
+    redact: str = Field(
+        REDACT,
+        description="Names of arguments, separated by commas, whose values only the worker gets; "
+        "`*` is any text. They count at any depth and whatever their case.",
+    )
+    max_value_bytes: int = Field(
+        65_536,
+        ge=4_096,
+        description="The largest arguments, result, error message or traceback that events, live "
+        "pages and history keep whole, in bytes.",
+    )
     host: str = Field("127.0.0.1", description="The address that the web and Flower listen on.")
     port: Port = Field(FLASK.ports["web"], description="The web's TCP port.")
     flower_port: Port = Field(FLOWER.ports["flower"], description="Flower's TCP port.")
@@ -112,17 +88,46 @@ class Settings(BaseSettings):
         description="Modules with tasks, separated by commas. Unset, it is `celeriac.tasks`, "
         "or nothing more where `CELERIAC_APP` names an app.",
     )
-    queue: str = Field(
+    queue: QueueNames = Field(
         QUEUE, min_length=1, description="The queue that tasks go to unless they say otherwise."
     )
-    queues: str | None = Field(
+    queues: QueueNames | None = Field(
         None,
         description="Further queues that workers listen to and submissions may name, "
         "separated by commas.",
     )
-    timezone: Annotated[str, AfterValidator(_known_zone)] = Field(
-        "Asia/Dhaka", description="Celery's time zone, an IANA name."
+    delivery_limit: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="How often a run is started again whose worker died of it, before it goes to "
+        "the dead letters.",
     )
+    time_limit_s: float | None = Field(
+        None,
+        gt=0,
+        description="How long a run may take, in seconds, unless its task says otherwise; its "
+        "process is killed then. Unset, there is no limit.",
+    )
+    soft_time_limit_s: float | None = Field(
+        None,
+        gt=0,
+        description="After how long a run gets `SoftTimeLimitExceeded` raised, so that it can "
+        "clean up, in seconds. Unset, never.",
+    )
+    child_memory_mb: int | None = Field(
+        None,
+        ge=16,
+        description="A worker's child process that has more resident memory after a run is "
+        "replaced by a new one, in MB. Unset, none is.",
+    )
+    stall_timeout_s: float = Field(
+        30,
+        ge=0,
+        description="A worker that has room and was given nothing for so long, though messages "
+        "wait, connects to the broker anew, in seconds; 0 is never.",
+    )
+    timezone: TimeZone = Field("Asia/Dhaka", description="Celery's time zone, an IANA name.")
     result_expires_s: int = Field(
         86_400, ge=60, description="How long Redis keeps a run after its last change, in seconds."
     )
@@ -132,11 +137,17 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         1_048_576, ge=1024, description="The largest body of an HTTP request, in bytes."
     )
+    idempotency_expires_s: int = Field(
+        86_400,
+        ge=60,
+        description="How long an `Idempotency-Key` is remembered, in seconds.",
+    )
     stop_grace_s: float = Field(
         10,
         ge=0,
         le=3600,
-        description="How long `celeriac up` lets runs go on when it stops, in seconds.",
+        description="How long a role that is told to stop finishes what it has begun: runs in a "
+        "worker, requests in the web; in seconds.",
     )
     publish_timeout_s: float = Field(
         2.5, gt=0, le=60, description="How long a submission waits for the broker, in seconds."
@@ -155,6 +166,24 @@ class Settings(BaseSettings):
         description="Signs cookies and form tokens. Unset, `celeriac up` makes one and keeps it "
         "in the data directory.",
     )
+    authentication: bool = Field(
+        False,
+        description="Whether people and programs have to sign in. Without it the web listens on "
+        "loopback addresses alone.",
+    )
+    session_idle_s: int = Field(
+        43_200,
+        ge=60,
+        description="How long a browser stays signed in that asks for nothing, in seconds.",
+    )
+    session_longest_s: int = Field(
+        604_800, ge=60, description="How long a browser stays signed in at most, in seconds."
+    )
+    public_url: PublicUrl | None = Field(
+        None,
+        description="Where people reach the web, such as `https://celeriac.example.org`; links "
+        "that are printed lead there. With `https`, browsers send cookies over TLS alone.",
+    )
     flower_url: str | None = Field(
         None,
         description="Where people reach Flower; links in the UI go there. "
@@ -171,6 +200,12 @@ class Settings(BaseSettings):
     smtp_timeout_s: float = Field(
         20, gt=0, le=600, description="How long `email.send` waits for the mail server, in seconds."
     )
+    log_lines: int = Field(
+        1000,
+        ge=0,
+        le=100_000,
+        description="How many lines are kept that one attempt of a run logs; 0 keeps none.",
+    )
     log_level: str = Field(
         "INFO",
         pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
@@ -182,12 +217,17 @@ class Settings(BaseSettings):
         """Give the modules to import tasks from, in order."""
         if self.tasks is None:
             return () if self.app else ("celeriac.tasks",)
-        return _names(self.tasks)
+        return names_in(self.tasks)
 
     @property
     def extra_queues(self) -> tuple[str, ...]:
         """Give the queues beside those that tasks are routed to."""
-        return _names(self.queues or "")
+        return names_in(self.queues or "")
+
+    @property
+    def redacted_names(self) -> tuple[str, ...]:
+        """Give the names of arguments that are redacted."""
+        return names_in(self.redact)
 
     @property
     def history_address(self) -> str:
@@ -209,10 +249,6 @@ class Settings(BaseSettings):
                 )
         assert self.broker_url is not None and self.redis_url is not None
         return self.broker_url.get_secret_value(), self.redis_url.get_secret_value()
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def load_settings(*, join_stack: bool = True, **given: Any) -> Settings:

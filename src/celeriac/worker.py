@@ -1,20 +1,18 @@
 """The worker role: a genuine Celery worker that listens to every queue its tasks go to."""
 
 import logging
-import math
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery import Celery
 from celery.signals import worker_ready
-from celery.utils.nodenames import gethostname, nodename
 
 from celeriac.app import create_app
 from celeriac.catalog import Catalog
+from celeriac.errors import ConfigurationError
+from celeriac.pools import leave_threads_behind
+from celeriac.queues import all_of, differences, names_of, said_of_teams
 from celeriac.settings import Settings
-
-UNACKED, INDEX = "unacked", "unacked_index"
 
 logger = logging.getLogger(__name__)
 
@@ -23,54 +21,52 @@ def run_worker(settings: Settings, name: str, options: Sequence[str] = ()) -> No
     """Run a worker until it is told to stop; `options` are Celery's own and win.
 
     Raises:
-        ConfigurationError: an address is missing, or a module of tasks cannot be imported.
+        ConfigurationError: an address is missing, a module of tasks cannot be imported, or a queue
+            exists with another definition.
     """
     app = create_app(settings)
-    if not app.conf.broker_url.startswith("amqp"):
-        _take_back_unacked(app, nodename(name, gethostname()))
+    queues = queues_of(app, settings)
+    if app.conf.broker_url.startswith("amqp"):
+        _check_queues(app, queues)
+        if said := said_of_teams(app.amqp.queues, queues):
+            logger.warning("%s.", said)
     if settings.log_level not in ("DEBUG", "INFO"):
         worker_ready.connect(_say_ready, weak=False)
-    app.worker_main(
-        [
-            "worker",
-            f"--hostname={name}@%h",
-            f"--concurrency={settings.concurrency}",
-            f"--loglevel={settings.log_level}",
-            f"--queues={','.join(queues_of(app, settings))}",
-            *options,
-        ]
-    )
+    try:
+        app.worker_main(
+            [
+                "worker",
+                f"--hostname={name}@%h",
+                f"--concurrency={settings.concurrency}",
+                f"--loglevel={settings.log_level}",
+                f"--queues={','.join(queues)}",
+                *options,
+            ]
+        )
+    finally:
+        leave_threads_behind()
 
 
 def queues_of(app: Celery, settings: Settings) -> list[str]:
     """Give every queue that a worker must listen to, so that no run waits for ever."""
-    queues = {task.queue for task in Catalog.of(app).tasks if task.queue}
-    return sorted(queues | set(app.amqp.queues) | set(settings.extra_queues))
+    declared = names_of(app.amqp.queues.values())
+    return sorted(Catalog.of(app).queues | declared | set(settings.extra_queues))
 
 
-def _take_back_unacked(app: Celery, node: str) -> None:
-    """On a Redis broker, put back what a worker of this name had taken when it died.
+def _check_queues(app: Celery, names: Iterable[str]) -> None:
+    """Refuse to start on queues that are not as they should be: Celery would end in a traceback.
 
-    kombu keeps all workers' unacknowledged messages in one place and puts them back after the
-    visibility timeout. Kept apart by node, they belong to the dead predecessor and can go back
-    at once; those of nodes that never come back go back after that timeout, as ever.
+    Raises:
+        ConfigurationError: one exists with another definition.
     """
-    options = app.conf.broker_transport_options
-    options |= {"unacked_key": f"{UNACKED}:{node}", "unacked_index_key": f"{INDEX}:{node}"}
-    late = time.time() - options.get("visibility_timeout", 3600)
+    queues = [queue for name in names for queue in all_of(app.amqp.queues, name)]
     with app.connection_for_read() as connection:
         connection.ensure_connection(errback=_say_waiting)
-        channel: Any = connection.default_channel
-        for index in channel.client.scan_iter(f"{INDEX}:*"):
-            owner = index.decode().removeprefix(f"{INDEX}:")
-            _put_back(channel, owner, until=math.inf if owner == node else late)
-
-
-def _put_back(channel: Any, node: str, until: float) -> None:
-    qos = channel.qos
-    qos.unacked_key, qos.unacked_index_key = f"{UNACKED}:{node}", f"{INDEX}:{node}"
-    for tag in channel.client.zrangebyscore(qos.unacked_index_key, 0, until):
-        qos.restore_by_tag(tag)
+        for name, detail in differences(connection, queues).items():
+            raise ConfigurationError(
+                f"The queue {name!r} exists with another definition ({detail}). "
+                "`celeriac queues migrate` keeps its messages and defines it anew."
+            )
 
 
 def _say_ready(sender: Any, **_: Any) -> None:

@@ -3,6 +3,8 @@
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
+from celeriac.web.access.ready import make_ready
 
 _settings = load_settings()
+make_ready(_settings)
 app = create_app(_settings, Runs.of(_settings))

@@ -4,15 +4,19 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-import running_stack
 import servers
+from e2e_stacks import KINDS, stack_of_kind
+from mail_server import SmtpServer, smtp_server
 from page_watch import PageWatch
 from running_stack import RunningStack
 from screenshots import shot
+from worker_process import CHATTY_ENVIRONMENT
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",  # It needs a user namespace, which root in a container has not.
@@ -24,21 +28,65 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+STACK_FIXTURES = {"stacks", "fresh_stack"}
+FIRST_TEST_S = 300
 WATCH = pytest.StashKey[PageWatch]()
 
 NewPage = Callable[..., Page]
+Stacks = Callable[[str], RunningStack]
 
 
-@pytest.fixture(scope="session")
-def celeriac_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """Run `celeriac up` on its embedded server; all tests share it, so none may stop it."""
-    with running_stack.running_stack(tmp_path_factory.mktemp("celeriac-up")) as stack:
-        yield stack
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test on a stack the time that its servers may need: any may be the first to ask."""
+    for item in items:
+        if STACK_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(FIRST_TEST_S))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def mail() -> Iterator[SmtpServer]:
+    """Run the mail server of the stack."""
+    with smtp_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def stacks(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mail: SmtpServer
+) -> Iterator[Stacks]:
+    """Give the stack of a kind, which starts when the first test asks and stops after the last."""
+    environment = {
+        **CHATTY_ENVIRONMENT,
+        "CELERIAC_TASKS": "celeriac.tasks,chatty_tasks",
+        "CELERIAC_QUEUES": "reports",
+        "CELERIAC_CONCURRENCY": "2",
+        "CELERIAC_SMTP_URL": mail.url,
+    }
+    with ExitStack() as running:
+
+        def start(kind: str) -> RunningStack:
+            folder = tmp_path_factory.mktemp("stack")
+            return running.enter_context(stack_of_kind(kind, request, folder, environment))
+
+        yield cache(start)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def stack(request: pytest.FixtureRequest, stacks: Stacks) -> RunningStack:
+    """Give `celeriac up` on its embedded server with SQLite, then on servers with PostgreSQL.
+
+    All tests share the two, so none may stop one, and each looks for what it made itself: by a tag,
+    an identifier or a text of its own.
+    """
+    return stacks(str(request.param))
+
+
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Start the Chromium of $CHROMIUM or of the system, without a window."""
+    """Start the Chromium of $CHROMIUM or of the system, without a window.
+
+    While it runs, this thread has a running event loop: no test of another tier may come between.
+    """
     names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     found = filter(None, (shutil.which(name) for name in names if name))
     program = next(found, None) or servers.missing("Chromium", "chromium")

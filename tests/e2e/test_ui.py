@@ -1,51 +1,21 @@
-"""Everything a person does in the browser, on the embedded server and on RabbitMQ with Redis."""
+"""What a person does in the browser with tasks and runs, from the form to the result."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from mail_server import SmtpServer, smtp_server
-from running_stack import RunningStack, running_stack
+from mail_server import SmtpServer
+from running_stack import RunningStack
 from screenshots import shot
-from servers import RabbitMQServer, RedisServer
 
 ENDS_WITHIN_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def mail() -> Iterator[SmtpServer]:
-    with smtp_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module", params=["embedded", "rabbitmq+redis"])
-def stack(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    mail: SmtpServer,
-) -> Iterator[RunningStack]:
-    folder = tmp_path_factory.mktemp("ui")
-    environment = {"CELERIAC_SMTP_URL": mail.url, "CELERIAC_CONCURRENCY": "2"}
-    if request.param == "embedded":
-        with running_stack(folder, environment=environment) as running:
-            yield running
-        return
-    rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
-    redis: RedisServer = request.getfixturevalue("redis_server")
-    redis.flush()
-    with (
-        rabbitmq.fresh_vhost() as broker_url,
-        running_stack(
-            folder, broker_url=broker_url, redis_url=redis.url, environment=environment
-        ) as running,
-    ):
-        yield running
+COUNTS_WITHIN_MS = 90_000
+"""Counting primes takes as long as the processors are busy with other things."""
 
 
 def _open_task(page: Page, stack: RunningStack, name: str) -> None:
-    page.goto(f"{stack.url}/")
+    page.goto(f"{stack.url}/tasks")
     page.get_by_role("link", name=name, exact=True).click()
     expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
 
@@ -54,10 +24,10 @@ def _run(page: Page) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
 
 
-def _expect_state(page: Page, state: str) -> None:
+def _expect_state(page: Page, state: str, within_ms: int = ENDS_WITHIN_MS) -> None:
     """Wait for the state to change on the page that is open, without loading it again."""
     page.evaluate("window.sameDocument = true")
-    expect(page.locator(f'#run-head[data-state="{state}"]')).to_be_visible(timeout=ENDS_WITHIN_MS)
+    expect(page.locator(f'#run-head[data-state="{state}"]')).to_be_visible(timeout=within_ms)
     assert page.evaluate("window.sameDocument")
 
 
@@ -86,15 +56,15 @@ def test_text_sentiment_shows_its_result_as_json(page: Page, stack: RunningStack
 
 def test_primes_count_moves_its_bar_and_shows_the_number(page: Page, stack: RunningStack) -> None:
     _open_task(page, stack, "primes.count")
-    page.locator('[name="args.limit"]').fill("300000000")
+    page.locator('[name="args.limit"]').fill("600000000")
     _run(page)
 
     bar = page.get_by_role("progressbar", name="Progress")
     expect(bar).to_have_attribute("value", re.compile(r"[1-9]\d?"), timeout=ENDS_WITHIN_MS)
     shot(page, "run-primes.count-running")
 
-    _expect_state(page, "SUCCESS")
-    expect(page.locator("#result")).to_contain_text("16252325")
+    _expect_state(page, "SUCCESS", COUNTS_WITHIN_MS)
+    expect(page.locator("#result")).to_contain_text("31324703")
 
 
 def test_email_send_sends_a_mail(page: Page, stack: RunningStack, mail: SmtpServer) -> None:
@@ -151,7 +121,7 @@ def test_submit_again_fills_the_form(page: Page, stack: RunningStack) -> None:
     _run(page)
     _expect_state(page, "SUCCESS")
 
-    page.get_by_role("link", name="Submit again").click()
+    page.get_by_role("link", name="Edit").click()
 
     expect(page.locator('[name="args.text"]')).to_have_value("once more")
 
@@ -292,10 +262,10 @@ def test_flower_knows_the_worker(page: Page, stack: RunningStack) -> None:
 def test_picture_for_the_readme(page: Page, stack: RunningStack) -> None:
     page.set_viewport_size({"width": 1200, "height": 640})
     _open_task(page, stack, "primes.count")
-    page.locator('[name="args.limit"]').fill("800000000")
+    page.locator('[name="args.limit"]').fill("2000000000")
     _run(page)
     bar = page.get_by_role("progressbar", name="Progress")
-    expect(bar).to_have_attribute("value", re.compile(r"[345]\d"), timeout=ENDS_WITHIN_MS)
+    expect(bar).to_have_attribute("value", re.compile(r"[1-9]\d"), timeout=COUNTS_WITHIN_MS)
 
     shot(page, "run", full_page=False)
 

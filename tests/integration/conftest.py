@@ -1,11 +1,14 @@
-"""The two pairs of servers, and the two databases, that everything must work on."""
+"""The pairs of servers, the result servers and the databases that everything must work on."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from celery import Celery
 
+from celeriac.backend import RunBackend
 from celeriac.history import History
 from postgres import PostgresServer
 from servers import RabbitMQServer, RedisServer
@@ -26,6 +29,44 @@ def services(request: pytest.FixtureRequest) -> Iterator[Services]:
     redis.flush()
     with rabbitmq.fresh_vhost() as broker_url:
         yield Services(broker_url, redis.url)
+
+
+@pytest.fixture(params=["valkey_server", "redis_server"])
+def server(request: pytest.FixtureRequest) -> RedisServer:
+    """Give a result server that holds nothing yet: a Valkey, then a Redis."""
+    server: RedisServer = request.getfixturevalue(request.param)
+    server.flush()
+    return server
+
+
+@pytest.fixture
+def app(server: RedisServer) -> Iterator[Celery]:
+    """Give a Celery app whose results go to the server by our backend."""
+    app = Celery("results", backend=f"celeriac+{server.url}", set_as_current=False)
+    app.conf.result_backend_always_retry = True
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def backend(app: Celery) -> RunBackend:
+    """Give the backend of the app."""
+    backend: RunBackend = app.backend
+    return backend
+
+
+@pytest.fixture
+def redis_url(valkey_server: RedisServer) -> str:
+    """Give the address of a result server that holds nothing yet, where any will do."""
+    valkey_server.flush()
+    return valkey_server.url
+
+
+@pytest.fixture
+def stream(valkey_server: RedisServer, redis_url: str) -> Iterator[Any]:
+    """Give a client of that server, which reads and writes the stream of events."""
+    with valkey_server.client() as client:
+        yield client
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

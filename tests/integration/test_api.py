@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from kombu import Queue
 
 from celeriac.runs import Runs
 from celeriac.settings import Settings, load_settings
@@ -90,6 +91,20 @@ def test_prefer_wait_gives_up_after_its_time(api: FlaskClient) -> None:
     assert (answer.status_code, answer.get_json()["state"]) == (202, "SCHEDULED")
 
 
+def test_replay_with_prefer_wait_answers_with_the_finished_run(api: FlaskClient) -> None:
+    headers = {"Idempotency-Key": '"waits the second time"'}
+    first = api.post(REVERSE, json={"args": {"text": "ab"}}, headers=headers)
+
+    again = api.post(
+        REVERSE, json={"args": {"text": "ab"}}, headers=headers | {"Prefer": "wait=20"}
+    )
+    at_once = api.post(REVERSE, json={"args": {"text": "ab"}}, headers=headers)
+
+    assert (again.status_code, again.get_json()["result"]) == (200, "ba")
+    assert again.headers["Location"] == first.headers["Location"]
+    assert (at_once.status_code, at_once.get_json()) == (202, first.get_json())
+
+
 def test_countdown_holds_the_run_back(api: FlaskClient) -> None:
     answer = api.post(REVERSE, json={"args": {"text": "ab"}, "options": {"countdown": 1.5}})
 
@@ -133,7 +148,7 @@ def test_run_reports_progress_and_can_be_cancelled(api: FlaskClient) -> None:
 
 
 def test_waiting_run_can_be_cancelled(api: FlaskClient) -> None:
-    body = {"args": {"text": "ab"}, "options": {"countdown": 2}}
+    body = {"args": {"text": "ab"}, "options": {"countdown": 60}}
     location = api.post(REVERSE, json=body).headers["Location"]
 
     assert api.post(f"{location}/cancel").status_code == 202
@@ -143,14 +158,17 @@ def test_waiting_run_can_be_cancelled(api: FlaskClient) -> None:
 
 
 def test_higher_priority_goes_first(api: FlaskClient) -> None:
-    for _ in range(4):  # Keep both children of the worker busy while the others queue up.
-        api.post(PRIMES, json={"args": {"limit": 100_000_000}})
+    # They keep both children of the worker busy while the others queue up.
+    body = {"args": {"limit": 2_000_000_000}}
+    busy = [api.post(PRIMES, json=body).headers["Location"] for _ in range(4)]
     low = [_submit_with_priority(api, 1) for _ in range(6)]
     high = _submit_with_priority(api, 9)
+    for location in busy:
+        assert api.post(f"{location}/cancel").status_code == 202
 
     started_at = _finished(api, high, 60)["started_at"]
 
-    overtaken = [_finished(api, each)["started_at"] > started_at for each in low]
+    overtaken = [_finished(api, each, 60)["started_at"] > started_at for each in low]
     assert sum(overtaken) >= 3, overtaken
 
 
@@ -249,7 +267,7 @@ def test_run_of_a_foreign_celery_client_is_shown(api: FlaskClient, services: Ser
 
     client = Celery("elsewhere", broker=services.broker_url, set_as_current=False)
     client.conf.task_default_queue = "celery_see"
-    client.conf.task_queue_max_priority = 9
+    client.conf.task_queues = [Queue("celery_see", no_declare=True)]
 
     run_id = client.send_task("text.reverse", args=["xyz"]).id
 

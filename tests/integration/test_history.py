@@ -94,7 +94,15 @@ def test_apply_keeps_the_newest_log_lines_and_each_once(history_url: str) -> Non
     history.migrate()
     stream = Stream()
     for number in range(12):
-        stream.add("r", EventKind.LOG, number, level="WARNING", text=f"line {number}", logger="x")
+        stream.add(
+            "r",
+            EventKind.LOG,
+            number,
+            level="WARNING",
+            text=f"line {number}",
+            logger="x",
+            attempt=2,
+        )
     history.apply(stream.events[:8])
     history.apply(stream.events[4:])
     history.apply(stream.events)
@@ -102,6 +110,7 @@ def test_apply_keeps_the_newest_log_lines_and_each_once(history_url: str) -> Non
     lines = history.logs("r")
     assert [line.text for line in lines] == [f"line {number}" for number in range(7, 12)]
     assert (lines[0].level, lines[0].logger, lines[0].at) == ("WARNING", "x", at(7))
+    assert lines[0].attempt == 2
     assert [line.text for line in history.logs("r", after=lines[2].seq)] == ["line 10", "line 11"]
     history.close()
 

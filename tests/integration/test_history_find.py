@@ -1,8 +1,11 @@
 """Finding runs in the history: the same on both databases."""
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from uuid_utils import uuid7
 
 from celeriac.errors import InvalidInputError
@@ -110,8 +113,8 @@ def test_lineage_is_found(history: History) -> None:
     again = stream.run(3, resubmit_of=child)
     history.apply(stream.events)
 
-    assert ids(history.children(root)) == [child]
-    assert ids(history.resubmissions(child)) == [again]
+    assert ids(history.find(RunFilter(parent_id=root)).runs) == [child]
+    assert ids(history.find(RunFilter(resubmit_of=child)).runs) == [again]
     assert ids(history.find(RunFilter(root_id=root)).runs) == [grandchild, child, root]
 
 
@@ -133,3 +136,95 @@ def test_names_are_distinct_and_sorted(history: History) -> None:
     assert (names.tasks, names.queues, names.workers, names.tags) == (
         ("a", "b"), ("q1", "q2"), ("celery@one",), ("y", "z")
     )  # fmt: skip
+
+
+def test_ids_of_the_walk_are_those_of_the_list(history: History) -> None:
+    stream = Stream()
+    for number in range(25):
+        state = ("FAILURE", "SUCCESS", "PENDING", "STARTED")[number % 4]
+        stream.run(number, state, task=("a", "b")[number % 2])
+    history.apply(stream.events)
+    wanted = RunFilter(tasks=("a",), states=("FAILURE", "PENDING", "STARTED"))
+
+    batches = list(history.ids(wanted, batch=4))
+
+    assert [len(batch) for batch in batches[:-1]] == [4] * (len(batches) - 1)
+    assert [run_id for batch in batches for run_id in batch] == ids(every(history, wanted))
+
+
+def test_history_knows_what_was_submitted_again(history: History) -> None:
+    stream = Stream()
+    first, second = stream.run(0, "FAILURE"), stream.run(1, "FAILURE")
+    stream.run(2, resubmit_of=first)
+    stream.run(3, resubmit_of=first)
+    history.apply(stream.events)
+
+    assert history.resubmitted([first, second, "other"]) == {first}
+
+
+def test_run_that_was_held_waits_only_since_its_eta(history: History) -> None:
+    stream = Stream()
+    stream.run(0, "PENDING", queue="held", eta=at(3000).isoformat())
+    stream.run(1000, "PENDING", queue="mixed")
+    stream.run(0, "PENDING", queue="mixed", eta=at(2000).isoformat())
+    stream.run(0, "SCHEDULED", queue="later", eta=at(100_000).isoformat())
+    stream.run(500, "SUCCESS", queue="mixed")
+    history.apply(stream.events)
+
+    found = history.oldest_waiting(["held", "mixed", "later"])
+
+    assert found == {"held": at(3000), "mixed": at(1000)}
+
+
+def test_waiting_runs_are_counted_as_far_as_asked(history: History) -> None:
+    stream = Stream()
+    for number in range(5):
+        stream.run(number, "PENDING", queue="many")
+    stream.run(0, "SCHEDULED", queue="many", eta=at(100_000).isoformat())
+    stream.run(0, "REVOKED", queue="many")
+    history.apply(stream.events)
+
+    assert history.count_waiting({"many": 10, "none": 10}) == {"many": 5, "none": 0}
+    assert history.count_waiting({"many": 3}) == {"many": 3}
+
+
+def test_runs_that_ended_within_a_time_are_found_by_when_they_ended(history: History) -> None:
+    stream = Stream()
+    early, late = (stream.run(second, "FAILURE") for second in (0, 100))
+    stream.run(100, "SUCCESS")
+    stream.run(100, "PENDING")
+    history.apply(stream.events)
+    within = RunFilter(states=("FAILURE",), finished_since=at(50), finished_until=at(500))
+
+    assert ids(history.find(within).runs) == [late]
+    assert ids(history.find(RunFilter(finished_until=at(50))).runs) == [early]
+    assert history.count(RunFilter(finished_since=at(50)), 10).total == 2
+    if history.database.dialect == "sqlite":
+        plan = _plan(history, lambda: history.find(within))
+        assert "ix_runs_state_finished_at_created_at_id" in plan
+
+
+def test_index_gives_the_run_that_waits_longest(history: History) -> None:
+    stream = Stream()
+    for number in range(2000):
+        stream.run(number / 1000, "PENDING", queue="held", eta=at(100_000).isoformat())
+    history.apply(stream.events)
+
+    if history.database.dialect == "sqlite":
+        assert "ix_runs_due" in _plan(history, lambda: history.oldest_waiting(["held"]))
+    assert history.oldest_waiting(["held"]) == {}
+
+
+def _plan(history: History, ask: Callable[[], object]) -> str:
+    """Give how the database finds out."""
+    seen: list[str] = []
+
+    def explain(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        if not statement.startswith("EXPLAIN"):
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            seen.extend(str(row) for row in cursor.fetchall())
+
+    event.listen(history.database.engine, "before_cursor_execute", explain)
+    ask()
+    event.remove(history.database.engine, "before_cursor_execute", explain)
+    return " ".join(seen)

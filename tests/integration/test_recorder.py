@@ -1,77 +1,31 @@
 """The recorder between a real stream and a real history."""
 
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from threading import Event as Flag
-from threading import Thread
 from typing import Any
 
 import pytest
 
-from celeriac.errors import HistoryUnavailableError
 from celeriac.events import STREAM, Event, EventKind
 from celeriac.history import History, RunFilter
-from celeriac.recorder import GROUP, Recorder
+from celeriac.lag import read_lag
+from celeriac.recorder import GROUP
 from celeriac.runs import Runs, RunState, SubmitOptions
 from celeriac.settings import load_settings
 from eventually import eventually
 from processes import ChildProcess
-from servers import RedisServer
+from recording import NOW, Recording, add, life
 from services import Services
 from worker_process import celeriac_environment, running_worker
 
-NOW = datetime.now(UTC)
-QUARTER = timedelta(days=90)
-
-
-@pytest.fixture
-def redis_url(valkey_server: RedisServer) -> str:
-    valkey_server.flush()
-    return valkey_server.url
-
-
-@pytest.fixture
-def stream(valkey_server: RedisServer, redis_url: str) -> Iterator[Any]:
-    with valkey_server.client() as client:
-        yield client
-
-
-def _add(stream: Any, run_id: str, kind: EventKind, second: int = 0, **data: Any) -> bytes:
-    event = Event(run_id, kind, NOW + timedelta(seconds=second), data)
-    entry_id: bytes = stream.xadd(STREAM, event.fields())
-    return entry_id
-
-
-def _life(stream: Any, run_id: str) -> None:
-    _add(stream, run_id, EventKind.SUBMITTED, 0, task="a", args={"n": 1}, queue="q")
-    _add(stream, run_id, EventKind.STARTED, 1, task="a", attempt=1, worker="w")
-    _add(stream, run_id, EventKind.SUCCEEDED, 2, task="a", attempt=1, worker="w", result=7)
-
-
-class _Recording:
-    """A recorder in a thread, for the length of a block."""
-
-    def __init__(self, redis_url: str, history: Any) -> None:
-        self.recorder = Recorder(redis_url, history, keep=QUARTER)
-        self._stop = Flag()
-        self._thread = Thread(target=self.recorder.run, args=(self._stop,))
-
-    def __enter__(self) -> Recorder:
-        self._thread.start()
-        return self.recorder
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-
 
 def test_events_become_runs(redis_url: str, stream: Any, history: History) -> None:
-    _life(stream, "one")
+    life(stream, "one")
 
-    with _Recording(redis_url, history) as recorder:
+    with Recording(redis_url, history) as recorder:
         run = eventually(
             lambda: (found := history.get("one")) and found.state == "SUCCESS" and found
         )
@@ -83,13 +37,13 @@ def test_events_become_runs(redis_url: str, stream: Any, history: History) -> No
 def test_events_that_came_while_it_was_away_are_recorded(
     redis_url: str, stream: Any, history: History
 ) -> None:
-    with _Recording(redis_url, history):
-        _life(stream, "before")
+    with Recording(redis_url, history):
+        life(stream, "before")
         eventually(lambda: history.get("before"))
     for number in range(2500):
-        _life(stream, f"run-{number}")
+        life(stream, f"run-{number}")
 
-    with _Recording(redis_url, history) as recorder:
+    with Recording(redis_url, history) as recorder:
         eventually(lambda: recorder.lag() == 0, deadline_s=60)
 
     assert history.count(RunFilter(states=("SUCCESS",))).total == 2501
@@ -98,72 +52,45 @@ def test_events_that_came_while_it_was_away_are_recorded(
 def test_what_a_dead_recorder_had_taken_is_recorded(
     redis_url: str, stream: Any, history: History
 ) -> None:
-    _life(stream, "one")
+    life(stream, "one")
     stream.xgroup_create(STREAM, GROUP, id="0")
     stream.xreadgroup(GROUP, GROUP, {STREAM: ">"})  # Taken, never acknowledged.
 
-    with _Recording(redis_url, history):
+    with Recording(redis_url, history):
         eventually(lambda: history.get("one"))
 
 
-def test_entries_that_are_no_events_are_skipped(
+def test_few_entries_stay_once_they_are_recorded(
+    redis_url: str, stream: Any, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.recorder.KEEP_RECORDED", 500)
+    for number in range(1000):
+        life(stream, f"run-{number}")
+
+    with Recording(redis_url, history) as recorder:
+        eventually(lambda: recorder.lag() == 0, deadline_s=30)
+        # Redis removes whole blocks of a hundred entries.
+        eventually(lambda: 500 <= stream.xlen(STREAM) <= 600)
+
+    assert history.count(RunFilter(states=("SUCCESS",))).total == 1000
+    assert read_lag(stream).losses is None
+
+
+def test_two_recorders_at_once_record_each_run_once(
     redis_url: str, stream: Any, history: History
 ) -> None:
-    stream.xadd(STREAM, {"nonsense": "yes"})
-    stream.xadd(STREAM, {"run": "x", "kind": "exploded", "at": "now", "data": "{}"})
-    _life(stream, "one")
+    for number in range(1500):
+        life(stream, f"run-{number}")
 
-    with _Recording(redis_url, history) as recorder:
-        eventually(lambda: history.get("one"))
-        eventually(lambda: recorder.lag() == 0)
+    with Recording(redis_url, history) as recorder, Recording(redis_url, history):
+        for number in range(1500, 2000):
+            life(stream, f"run-{number}")
+        eventually(lambda: recorder.lag() == 0, deadline_s=60)
 
-
-class _Moody:
-    """A history that fails as it is told, and otherwise is the real one."""
-
-    def __init__(self, history: History) -> None:
-        self._history = history
-        self.away = True
-        self.hates = ""
-
-    def apply(self, events: list[Event]) -> None:
-        if self.away:
-            raise HistoryUnavailableError("The disk is full.")
-        if any(event.run_id == self.hates for event in events):
-            raise RuntimeError("cannot digest this")
-        self._history.apply(events)
-
-    def prune(self, **_: Any) -> Iterator[None]:
-        return iter(())
-
-
-def test_events_wait_while_the_history_is_away(
-    redis_url: str, stream: Any, history: History
-) -> None:
-    moody = _Moody(history)
-    _life(stream, "one")
-
-    with _Recording(redis_url, moody) as recorder:
-        eventually(lambda: recorder.lag() == 3)
-        assert history.get("one") is None
-        moody.away = False
-
-        assert eventually(lambda: history.get("one"))
-        eventually(lambda: recorder.lag() == 0)
-
-
-def test_event_that_cannot_be_recorded_stops_no_other(
-    redis_url: str, stream: Any, history: History
-) -> None:
-    moody = _Moody(history)
-    moody.away, moody.hates = False, "bad"
-    for name in ("one", "bad", "two"):
-        _life(stream, name)
-
-    with _Recording(redis_url, moody) as recorder:
-        eventually(lambda: recorder.lag() == 0)
-
-    assert history.get("one") and history.get("two") and not history.get("bad")
+    assert history.count(RunFilter(states=("SUCCESS",))).total == 2000
+    minute = timedelta(minutes=1)
+    assert history.stats(NOW - minute, NOW + minute).total.submitted == 2000
+    assert read_lag(stream).losses is None
 
 
 def test_stream_is_trimmed_behind_what_was_recorded(
@@ -173,13 +100,55 @@ def test_stream_is_trimmed_behind_what_was_recorded(
         event = Event(f"old-{number}", EventKind.SUBMITTED, NOW, {"task": "a"})
         stream.xadd(STREAM, event.fields(), id=f"{1_600_000_000_000 + number}-0")
 
-    with _Recording(redis_url, history) as recorder:
-        _life(stream, "new")
+    with Recording(redis_url, history) as recorder:
+        life(stream, "new")
         eventually(lambda: history.get("new"))
         eventually(lambda: recorder.lag() == 0)
 
     assert stream.xlen(STREAM) < 500
     assert history.count(RunFilter()).total == 501
+
+
+def test_only_the_newest_runs_are_kept(redis_url: str, stream: Any, history: History) -> None:
+    for number in range(1, 1201):
+        life(stream, f"run-{number:04}")
+    add(stream, "unfinished", EventKind.SUBMITTED, -60, task="a")
+
+    with Recording(redis_url, history) as recorder:
+        eventually(lambda: recorder.lag() == 0, deadline_s=60)
+    with Recording(redis_url, history, runs=100):
+        eventually(lambda: history.count(RunFilter()).total == 101, deadline_s=20)
+
+    assert history.get("unfinished")
+
+
+def test_old_runs_are_removed_while_events_never_stop_coming(
+    redis_url: str, stream: Any, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.recorder.PRUNE_EVERY_S", 0.2)
+    old = NOW - timedelta(days=400)
+    for number in range(1200):
+        stream.xadd(STREAM, Event(f"old-{number}", EventKind.SUCCEEDED, old, {}).fields())
+    stop = Flag()
+
+    def keep_coming() -> None:
+        with stream.pipeline() as pipe:
+            while not stop.wait(0.05):
+                for number in range(50):
+                    pipe.xadd(STREAM, Event(f"new-{number}", EventKind.STARTED, NOW, {}).fields())
+                pipe.execute()
+
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(keep_coming)
+        try:
+            with Recording(redis_url, history):
+                eventually(lambda: history.get("new-0"), deadline_s=30)
+                eventually(
+                    lambda: history.count(RunFilter(states=("SUCCESS",))).total == 0, deadline_s=30
+                )
+        finally:
+            stop.set()
+        coming.result()
 
 
 def test_runs_of_a_real_worker_are_found_in_the_history(services: Services, tmp_path: Path) -> None:
@@ -204,7 +173,7 @@ def test_runs_of_a_real_worker_are_found_in_the_history(services: Services, tmp_
             run = runs.submit("text.reverse", {"text": "needle"}, SubmitOptions())
             runs.wait(run.id, 20)
             found = eventually(
-                lambda: runs.find(RunFilter(states=("SUCCESS",), text="needle")).runs,
+                lambda: runs.history.find(RunFilter(states=("SUCCESS",), text="needle")).runs,
                 deadline_s=20,
             )
     finally:

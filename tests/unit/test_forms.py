@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, EmailStr, Field, HttpUrl, SecretStr, create_model
 from werkzeug.datastructures import MultiDict
 
+from celeriac.catalog import ArgumentsSchema
 from celeriac.errors import FieldProblem
 from celeriac.web.form_shapes import Kind
 from celeriac.web.forms import Field as FormField
@@ -45,7 +47,7 @@ def schema_of(**fields: Any) -> dict[str, Any]:
     """Give the schema of an object with these fields, each a type or (type, default)."""
     pairs: Any = {name: f if isinstance(f, tuple) else (f, ...) for name, f in fields.items()}
     model: type[BaseModel] = create_model("Sample", **pairs)
-    return model.model_json_schema()
+    return model.model_json_schema(schema_generator=ArgumentsSchema)
 
 
 def only_field(kind: Any, values: Any = None, errors: Sequence[FieldProblem] = ()) -> FormField:
@@ -80,6 +82,7 @@ def controls_of(fields: Sequence[FormField]) -> Iterator[tuple[str, str]]:
         else:
             # Browsers send line ends as CR LF.
             yield f.name, f.value.replace("\n", "\r\n")
+            yield from [(f"{f.name}~empty", "1")] * f.keeps_empty
 
 
 def round_trip(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +118,8 @@ def round_trip(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]
         (list[int], Kind.LIST),
         (set[str], Kind.LIST),
         (list[Line], Kind.LIST),
+        (Decimal, Kind.DECIMAL),
+        (Decimal | None, Kind.DECIMAL),
         (int | str, Kind.JSON),
         (Any, Kind.JSON),
         (dict[str, int], Kind.JSON),
@@ -193,6 +198,41 @@ def test_defaults_are_filled_in() -> None:
         ("blue", False),
         ("x", False),
     ]
+
+
+def test_decimal_number_keeps_its_digits_and_has_no_quotes() -> None:
+    schema = schema_of(it=(Decimal, Decimal("1.50")))
+    (drawn,) = fields_of(schema)
+
+    assert (drawn.value, drawn.type_words) == ("1.50", "decimal number")
+    assert drawn.attributes["inputmode"] == "decimal"
+    assert round_trip(schema, {"it": "12345678901234567890.10"}) == {
+        "it": "12345678901234567890.10"
+    }
+
+
+def test_text_that_is_emptied_is_empty_and_not_its_default() -> None:
+    schema = schema_of(it=(str, "usual"))
+    (drawn,) = fields_of(schema)
+    emptied = {name: "" if name == drawn.name else text for name, text in controls_of([drawn])}
+
+    assert parse_form(schema, MultiDict(emptied)) == {"it": ""}
+    assert fields_of(schema, {"it": ""})[0].value == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "shown"),
+    [
+        (int, 5, "5"),
+        (Annotated[str, Field(min_length=2)], "usual", "usual"),
+        (int | None, 5, None),
+        (str, "usual", None),
+    ],
+)
+def test_field_whose_default_comes_back_shows_it_while_it_is_empty(
+    kind: Any, default: Any, shown: str | None
+) -> None:
+    assert only_field((kind, default)).attributes.get("placeholder") == shown
 
 
 def test_an_optional_group_is_switched_off_until_it_has_values() -> None:
@@ -483,6 +523,7 @@ VALUES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_values_survive_the_form(values: dict[str, Any]) -> None:
     assert round_trip(SCHEMA, values) == values
@@ -496,3 +537,39 @@ def test_wrong_values_are_drawn_without_an_error(values: dict[str, Any]) -> None
 @given(st.dictionaries(st.from_regex(r"args\.[a-z_]+(\.[0-9]+)?(\.[a-z]+)?(~[a-z]+)?"), st.text()))
 def test_any_form_is_read_without_an_error(controls: dict[str, str]) -> None:
     assert isinstance(parse_form(SCHEMA, MultiDict(controls)), dict)
+
+
+def test_value_of_which_there_is_a_mark_is_empty_and_required_whatever_its_default() -> None:
+    model = create_model("M", token=(str, "x"), gift=(bool, False), lines=(int, 3))
+    mark = {"$redacted": True}
+
+    drawn = fields_of(model.model_json_schema(), {"token": mark, "gift": mark, "lines": mark})
+
+    assert [(f.value, f.required) for f in drawn] == [("", True)] * 3
+    assert drawn[1].kind is Kind.SELECT and [c.chosen for c in drawn[1].choices] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_default_with_a_hidden_name_is_not_shown() -> None:
+    schema = {"properties": {"password": {"default": "hunter2"}, "name": {"default": "y"}}}
+
+    password, name = fields_of(schema, hidden=lambda key: key == "password")
+
+    assert "hunter2" not in str(password.value)
+    assert name.value == "y"
+
+
+def test_text_with_a_hidden_name_is_a_password_that_is_typed_again() -> None:
+    model = create_model("M", api_token=(str, "x"), name=(str, "y"))
+
+    (empty, _), (given_before, name) = (
+        fields_of(model.model_json_schema(), values, hidden=lambda key: key == "api_token")
+        for values in ({}, {"api_token": "hunter2", "name": "z"})
+    )
+
+    assert (empty.kind, empty.required, empty.value) == (Kind.PASSWORD, False, "")
+    assert (given_before.value, given_before.required) == ("", True)
+    assert (name.kind, name.value) == (Kind.TEXT, "z")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 from hypothesis import given
@@ -59,6 +60,14 @@ def retry(seconds: float, attempt: int = 1) -> Event:
     return event(EventKind.RETRY, seconds, attempt=attempt, error=ERROR)
 
 
+def dead(seconds: float, attempt: int = 1) -> Event:
+    return event(EventKind.DEAD, seconds, attempt=attempt, error=ERROR)
+
+
+def replayed(seconds: float, attempt: int = 2) -> Event:
+    return event(EventKind.REPLAYED, seconds, attempt=attempt)
+
+
 def revoked(seconds: float, attempt: int = 1, reason: str = "revoked") -> Event:
     return event(EventKind.REVOKED, seconds, attempt=attempt, reason=reason)
 
@@ -83,7 +92,8 @@ def lives(draw: st.DrawFn) -> list[Event]:
         for _ in range(draw(st.integers(0, 4))):
             seconds += draw(st.sampled_from([0.0, 0.5, 2.0, -0.25]))
             kind = draw(st.sampled_from([k for k in EventKind if k is not EventKind.SUBMITTED]))
-            worker = f"celery@{attempt}"
+            # A redelivered attempt starts again, perhaps elsewhere.
+            worker = f"celery@{draw(st.sampled_from(['one', 'two']))}"
             data = {**facts, "attempt": attempt, "worker": worker, "result": {"at": seconds}}
             more = {"error": ERROR | {"message": str(seconds)}, "current": seconds, "total": 9}
             life.append(event(kind, seconds, **data, **more))
@@ -239,6 +249,57 @@ def test_attempts_tell_the_timeline() -> None:
     )  # fmt: skip
     assert (second.state, second.worker, second.finished_at) == ("FAILURE", "celery@two", at(9))
     assert second.error is not None and second.error.type == "ValueError"
+
+
+def test_attempts_tell_of_an_execution_whose_worker_was_lost() -> None:
+    life = [
+        submitted(), started(1), started(9, worker="celery@two"), succeeded(12, worker="celery@two")
+    ]  # fmt: skip
+
+    for events in permutations(life):
+        lost, ended = attempt_rows(recorded(*events))
+        assert (lost.number, lost.lost, lost.started_at, lost.worker) == (
+            (1, True, at(1), "celery@one")
+        )  # fmt: skip
+        assert (ended.number, ended.lost, ended.started_at, ended.state) == (
+            (1, False, at(9), "SUCCESS")
+        )  # fmt: skip
+        assert ended.worker == "celery@two"
+
+
+def test_attempts_keep_a_lost_execution_when_the_run_is_tried_again() -> None:
+    rows = attempt_rows(recorded(started(1), started(3), retry(4), started(5, 2), started(7, 2)))
+
+    assert [(row.number, row.lost, row.started_at) for row in rows] == [
+        (1, True, at(1)), (1, False, at(3)), (2, True, at(5)), (2, False, at(7))
+    ]  # fmt: skip
+
+
+def test_run_has_waited_until_its_first_execution_though_that_was_lost() -> None:
+    record = recorded(submitted(), started(2), started(60), succeeded(61))
+
+    assert record.first_started_at() == int(at(2).timestamp() * 1_000_000)
+
+
+def test_replay_reopens_a_dead_run_as_another_attempt() -> None:
+    life = [submitted(), started(1), dead(3), replayed(9), started(12, 2), succeeded(15, 2)]
+
+    waiting, executing = seen(*life[:4]), seen(*life[:5])
+    assert (waiting.state, waiting.finished_at, waiting.error) == ("PENDING", None, None)
+    assert (waiting.attempts, executing.attempts) == (1, 2)
+    assert (executing.state, executing.started_at, executing.finished_at) == (
+        ("STARTED", at(12), None)
+    )  # fmt: skip
+    for events in permutations(life):
+        first, second = attempt_rows(recorded(*events))
+        assert (first.state, first.finished_at) == ("DEAD", at(3))
+        assert (second.state, second.replayed_at) == ("SUCCESS", at(9))
+
+
+def test_nothing_late_of_a_dead_life_wins_over_a_replay() -> None:
+    run = seen(submitted(), started(1), dead(3), replayed(9), started(20), failed(30), dead(40))
+
+    assert (run.state, run.error, run.finished_at) == ("PENDING", None, None)
 
 
 def test_only_a_failure_has_a_fingerprint() -> None:

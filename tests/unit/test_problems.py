@@ -11,11 +11,13 @@ from celeriac.errors import (
     ConfigurationError,
     ResultsUnavailableError,
     RunNotFoundError,
+    UnconfirmedError,
 )
 from celeriac.runs import Runs
 from celeriac.settings import Settings, load_settings
 from celeriac.web import create_app
 from celeriac.web.hosts import trusted_names
+from celeriac.web.problems import problem_of
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 JSON = {"Accept": "application/json"}
@@ -221,3 +223,10 @@ def test_problem_is_json_whatever_the_address_holds(client: FlaskClient) -> None
     answer = client.get("/%ff%00\u2028", headers=JSON)
 
     assert json.loads(answer.data)["status"] == 404
+
+
+def test_problem_of_an_unconfirmed_submission_names_the_run_that_it_would_be() -> None:
+    found = problem_of(UnconfirmedError("the-run"))
+
+    assert (found["status"], found["code"], found["run_id"]) == (503, "unconfirmed", "the-run")
+    assert "run_id" not in problem_of(BrokerUnavailableError("away"))

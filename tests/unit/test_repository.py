@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 PLAIN_PROJECT = ROOT / "tests" / "plainproject"
+STATIC = ROOT / "src" / "celeriac" / "web" / "static"
 
 
 def _name(requirement: str) -> str:
@@ -92,3 +93,9 @@ def test_make_tells_when_python_is_too_old(tmp_path: Path) -> None:
 def test_plain_project_knows_nothing_of_celeriac() -> None:
     for source in PLAIN_PROJECT.rglob("*.py"):
         assert not re.search(r"^\s*(import|from) celeriac", source.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", sorted((STATIC / "js").glob("*.js")), ids=lambda path: path.name)
+def test_module_of_a_page_imports_no_other(module: Path) -> None:
+    """An import would name the other without its digest, and browsers would keep it for a year."""
+    assert not re.search(r"^\s*(import\b|export\b)|\bimport\(", module.read_text("utf-8"), re.M)

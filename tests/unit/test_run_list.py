@@ -1,6 +1,8 @@
 """The page of all runs: its address says everything, and it shows what the history gives."""
 
+import json
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -10,10 +12,22 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
 from celeriac.errors import FieldProblem, HistoryUnavailableError, InvalidInputError
-from celeriac.runs import Names, Run, RunError, RunFilter, RunList, Runs, RunState
+from celeriac.runs import (
+    Names,
+    Progress,
+    Run,
+    RunCount,
+    RunError,
+    RunFilter,
+    RunList,
+    Runs,
+    RunState,
+)
 from celeriac.settings import load_settings
 from celeriac.web import create_app
-from celeriac.web.run_list import GLANCE_MAX, Query, glance
+from celeriac.web.run_list.actions import ACTIONS, TYPED_ABOVE
+from celeriac.web.run_list.address import Query
+from celeriac.web.run_list.rows import GLANCE_MAX, glance
 
 PAGE = {"Accept": "text/html"}
 NOW = datetime(2030, 1, 31, 9, tzinfo=UTC)
@@ -27,12 +41,21 @@ class FakeRuns:
         self.problem: Exception | None = None
         self.asked: tuple[RunFilter, str | None] | None = None
         self.names_asked = 0
+        self.counted: list[tuple[RunFilter, int]] = []
+
+    @property
+    def history(self) -> "FakeRuns":
+        return self
 
     def find(self, wanted: RunFilter, cursor: str | None = None, limit: int = 50) -> RunList:
         if self.problem:
             raise self.problem
         self.asked = wanted, cursor
         return self.answer
+
+    def count(self, wanted: RunFilter, cap: int) -> RunCount:
+        self.counted.append((wanted, cap))
+        return RunCount(cap, True)
 
     def names(self) -> Names:
         self.names_asked += 1
@@ -121,7 +144,8 @@ def test_each_filter_can_be_removed(client: FlaskClient) -> None:
 def test_form_keeps_what_it_shows_no_field_for(client: FlaskClient) -> None:
     html = _get(client, "/runs?state=RETRY&tag=a&task=one&task=two&queue=gone&since=3h").text
 
-    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="(\w+)">', html)
+    bar = html.partition("</form>")[0]
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="(\w+)">', bar)
     assert hidden == [("state", "RETRY"), ("tag", "a"), ("task", "two")]
     chosen = re.findall(r'<option value="([^"]*)" selected>', html)
     assert chosen == ["one", "gone", "", "3h"]
@@ -205,6 +229,28 @@ def test_page_escapes_what_runs_hold(client: FlaskClient, fake: FakeRuns) -> Non
     assert "<script>x" not in _get(client, "/runs", **{"HX-Request": "true"}).text
 
 
+def test_tag_is_chosen_from_those_known_or_typed(client: FlaskClient) -> None:
+    page = _get(client, "/runs?tag=typed").text
+
+    assert re.search(r'<input [^>]*name="tag" list="filter-tags"[^>]*placeholder="And a tag"', page)
+    assert re.findall(r'<option value="([^"]+)"></option>', page) == ["nightly"]
+    assert '<input type="hidden" name="tag" value="typed">' in page
+
+
+def test_tag_that_is_asked_for_is_offered_no_more(client: FlaskClient) -> None:
+    assert '<option value="nightly"></option>' not in _get(client, "/runs?tag=nightly").text
+
+
+def test_dialog_has_the_words_and_the_threshold_of_the_question(client: FlaskClient) -> None:
+    found = re.search(
+        r"data-words='([^']+)' data-typed-above=\"(\d+)\"", _get(client, "/runs").text
+    )
+
+    assert found
+    assert json.loads(found[1]) == {name: asdict(each) for name, each in ACTIONS.items()}
+    assert int(found[2]) == TYPED_ABOVE
+
+
 def test_rail_leads_to_the_runs(client: FlaskClient) -> None:
     assert re.search(r'<a href="/runs" aria-current="page">', _get(client, "/runs").text)
 
@@ -219,6 +265,7 @@ def test_rail_leads_to_the_runs(client: FlaskClient) -> None:
         ([1, None, {"a": [2]}], '1 · null · {"a": [2]}'),
         ("text", '"text"'),
         (0, "0"),
+        ({"a": {"$redacted": True}, "b": [{"$redacted": True}]}, 'a=⟨redacted⟩ · b=["⟨redacted⟩"]'),
     ],
 )
 def test_arguments_at_a_glance(args: Any, line: str) -> None:
@@ -245,3 +292,45 @@ def test_query_names_each_value_once() -> None:
         ("tag", "a"),
         ("tag", "b"),
     )
+
+
+def test_total_is_counted_only_where_the_page_does_not_tell_it(
+    client: FlaskClient, fake: FakeRuns
+) -> None:
+    fake.answer = RunList(runs=[_run()])
+    assert ">1 run<" in _get(client, "/runs").text
+    assert fake.counted == []
+
+    fake.answer = RunList(runs=[_run()], next_cursor="more")
+    assert "more than 10,000 runs" in _get(client, "/runs?queue=q").text
+    assert "more than 1,000 runs" in _get(client, "/runs?q=text").text
+    assert [cap for _, cap in fake.counted] == [10_000, 1_000]
+
+
+def test_row_tells_progress_tags_and_what_it_was_resubmitted_from(
+    client: FlaskClient, fake: FakeRuns
+) -> None:
+    fake.answer = RunList(
+        runs=[
+            _run(
+                state=RunState.STARTED,
+                progress=Progress(current=3, total=10),
+                tags=["nightly"],
+                resubmit_of="the-old-run",
+            )
+        ]
+    )
+
+    html = _get(client, "/runs").text
+
+    assert re.search(r'<progress class="run-progress" max="100" value="30"', html)
+    assert _links(html, "run-tag") == ["/runs?tag=nightly"]
+    assert _links(html, "run-again") == ["/runs/the-old-run"]
+
+
+def test_page_tells_scripts_the_filter_as_the_api_takes_it(client: FlaskClient) -> None:
+    html = _get(client, "/runs?state=RETRY&tag=it's&queue=a&q=%3Cb%3E&cursor=c").text
+
+    found = re.search(r"data-filter='([^']*)'", html)
+    assert found
+    assert json.loads(found[1]) == {"state": ["RETRY"], "tag": ["it's"], "queue": "a", "q": "<b>"}

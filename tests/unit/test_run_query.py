@@ -1,10 +1,13 @@
 """From the words of a query to a filter."""
 
+import json
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from celeriac.errors import InvalidInputError
+from celeriac.history.pages import place_of
 from celeriac.runs import RunFilter, run_filter
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -55,3 +58,18 @@ def test_word_without_sense_is_named(words: dict[str, list[str]], pointer: str) 
         run_filter(words, NOW)
 
     assert caught.value.problems[0].pointer == pointer
+
+
+@pytest.mark.parametrize("name", ["task", "tag", "ids", "worker", "q"])
+def test_half_a_surrogate_pair_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        run_filter({name: ["a\ud800"]})
+
+    assert caught.value.problems[0].pointer == f"/{name}"
+
+
+def test_cursor_that_no_page_has_given_is_refused() -> None:
+    forged = urlsafe_b64encode(json.dumps([1, "\ud800"]).encode()).decode()
+
+    with pytest.raises(InvalidInputError):
+        place_of(forged)

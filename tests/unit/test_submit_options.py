@@ -75,3 +75,35 @@ def test_expires_in_seconds_and_as_an_instant() -> None:
 def test_instant_that_utc_does_not_have_is_refused(instant: str) -> None:
     with pytest.raises(InvalidInputError):
         SubmitOptions.of({"expires": instant}).expires_at(NOW)
+
+
+def test_tags_lose_the_spaces_around_them() -> None:
+    assert SubmitOptions.of({"tags": [" a ", "blue sky", "👩‍👩‍👧"]}).tags == (
+        "a",
+        "blue sky",
+        "👩‍👩‍👧",
+    )
+
+
+@pytest.mark.parametrize(
+    ("tags", "pointer"),
+    [
+        ([""], "/options/tags/0"),
+        (["a", "  "], "/options/tags/1"),
+        (["a" * 101], "/options/tags/0"),
+        (["a\nb"], "/options/tags/0"),
+        (["a\x7f"], "/options/tags/0"),
+        (["a\u2028b"], "/options/tags/0"),
+        ([5], "/options/tags/0"),
+        (["a", "a"], "/options/tags"),
+        (["a", " a"], "/options/tags"),
+        ([str(n) for n in range(21)], "/options/tags"),
+        ("a", "/options/tags"),
+        ({"a": 1}, "/options/tags"),
+    ],
+)
+def test_wrong_tags_are_named(tags: Any, pointer: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        SubmitOptions.of({"tags": tags})
+
+    assert [problem.pointer for problem in caught.value.problems] == [pointer]

@@ -1,7 +1,8 @@
 """The catalog: every registered task with the schema of its arguments."""
 
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -11,11 +12,17 @@ from pydantic import BaseModel, JsonValue
 
 from celeriac.catalog.arguments import Call, validate
 from celeriac.catalog.docstring import Documentation, documentation_of
-from celeriac.catalog.signature import model_of
+from celeriac.catalog.secret import secrets_of
+from celeriac.catalog.signature import Arguments, ArgumentsSchema, model_of
 from celeriac.errors import UnknownTaskError
+from celeriac.queues import base_of, is_ours
 
-__all__ = ["Call", "Catalog", "RetryPolicy", "TaskSpec"]
+__all__ = ["ArgumentsSchema", "Call", "Catalog", "RetryPolicy", "TaskSpec"]
 
+NEVER_AWAITED = (
+    "It is an `async def`, and no pool of workers awaits coroutines: each run of it fails. Let it "
+    "be a plain `def` that calls `asyncio.run()`."
+)
 BUILT_IN = "celery."
 """Names that begin so are Celery's own building blocks and not for people."""
 
@@ -44,6 +51,13 @@ class TaskSpec:
     time_limit_s: float | None
     soft_time_limit_s: float | None
     model: type[BaseModel]
+    is_coroutine: bool = False
+    """An `async def`, which none of Celery's pools awaits."""
+
+    @property
+    def warning(self) -> str | None:
+        """Say why its runs cannot succeed, if that is known before any is submitted."""
+        return NEVER_AWAITED if self.is_coroutine else None
 
     @property
     def summary(self) -> str:
@@ -58,7 +72,17 @@ class TaskSpec:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """Give the JSON Schema (2020-12) of the arguments, an object."""
-        return self.model.model_json_schema()
+        return self.model.model_json_schema(schema_generator=ArgumentsSchema)
+
+    @property
+    def kinds(self) -> Mapping[str, Any]:
+        """Give how each parameter is passed (`inspect.Parameter.kind`), by name, in order."""
+        return self.model.kinds if issubclass(self.model, Arguments) else {}
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """Give the names of arguments that are declared as secret, at any depth."""
+        return secrets_of(self.model)
 
     def call(self, args: Mapping[str, JsonValue]) -> Call:
         """Validate named arguments and arrange them as Celery sends them.
@@ -86,6 +110,11 @@ class Catalog:
         """Give the tasks in the order of their names."""
         return list(self._tasks.values())
 
+    @property
+    def queues(self) -> set[str]:
+        """Give the queues that tasks are routed to."""
+        return {task.queue for task in self._tasks.values() if task.queue}
+
     def get(self, name: str) -> TaskSpec:
         """Find a task by its exact name.
 
@@ -95,8 +124,18 @@ class Catalog:
         try:
             return self._tasks[name]
         except KeyError:
-            near = difflib.get_close_matches(name, self._tasks, n=3)
-            raise UnknownTaskError(name, near) from None
+            raise UnknownTaskError(name, _near(name, self._tasks)) from None
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Give up to three names that may have been meant; who forgets something forgets the module."""
+    known, last = list(known), _last(name)
+    same = [each for each in known if _last(each) == last]
+    return list(dict.fromkeys([*same, *difflib.get_close_matches(name, known, n=3)]))[:3]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _spec(app: Celery, name: str, task: Any) -> TaskSpec:
@@ -114,6 +153,8 @@ def _spec(app: Celery, name: str, task: Any) -> TaskSpec:
         time_limit_s=task.time_limit or app.conf.task_time_limit,
         soft_time_limit_s=task.soft_time_limit or app.conf.task_soft_time_limit,
         model=model_of(name, task.run, documentation.parameters),
+        # Celery wraps what is retried by itself, and keeps the original beside it.
+        is_coroutine=inspect.iscoroutinefunction(getattr(task, "_orig_run", task.run)),
     )
 
 
@@ -125,4 +166,6 @@ def _queue(app: Celery, name: str, task: Any) -> str | None:
     except Exception:
         return None
     queue = route.get("queue")
-    return queue.name if queue is not None else None
+    if queue is None:
+        return None
+    return base_of(queue.name) if is_ours(queue) else str(queue.name)

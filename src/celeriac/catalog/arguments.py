@@ -25,6 +25,9 @@ _WORDS = {
     "extra_forbidden": "There is no such field.",
     "model_type": "An object is expected here.",
     "model_attributes_type": "An object is expected here.",
+    "dict_type": "An object is expected here.",
+    "list_type": "A list is expected here.",
+    "tuple_type": "A list is expected here.",
     "json_invalid": "Text must be valid Unicode; half of a surrogate pair is not.",
 }
 

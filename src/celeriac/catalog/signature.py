@@ -13,7 +13,20 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
-from pydantic.json_schema import PydanticJsonSchemaWarning
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, PydanticJsonSchemaWarning
+from pydantic_core import core_schema
+
+
+class ArgumentsSchema(GenerateJsonSchema):
+    """JSON Schema that tells a decimal number, written as text, from any other text."""
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Name the format of the text that a decimal may come as."""
+        found = super().decimal_schema(schema)
+        for branch in found.get("anyOf", [found]):
+            if branch.get("type") == "string":
+                branch["format"] = "decimal"
+        return found
 
 
 class Arguments(BaseModel):

@@ -1,37 +1,49 @@
 """The command `celeriac`."""
 
 import sys
+from typing import Annotated
 
 import typer
 
-from celeriac.cli import catalog, doctor, history, roles, runs
+import celeriac
+from celeriac.cli.inventory import Commands
+from celeriac.cli.plain import harmless
+from celeriac.cli.run_filters import FLAGS
 from celeriac.errors import (
     CeleriacError,
     ConfigurationError,
     InvalidInputError,
+    InvalidKeyError,
     UnknownTaskError,
 )
 
 WRONG_USE = 2
 FAILED = 1
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+_WRONG_USE_ERRORS = (ConfigurationError, InvalidInputError, InvalidKeyError, UnknownTaskError)
 
 app = typer.Typer(
+    cls=Commands,
     help="A typed HTTP API, a live UI and runs that are never lost, on plain Celery tasks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(roles.up)
-app.command()(roles.web)
-app.command(context_settings=_PASS_ON)(roles.worker)
-app.command(context_settings=_PASS_ON)(roles.flower)
-app.command()(roles.recorder)
-app.command()(catalog.tasks)
-app.command(context_settings=_PASS_ON, add_help_option=False)(runs.submit)
-app.add_typer(runs.app, name="run")
-app.command()(history.runs)
-app.add_typer(history.app, name="history")
-app.command()(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"celeriac {celeriac.__version__}")
+        raise typer.Exit(0)
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+]
+
+
+@app.callback()
+def _celeriac(version: Version = False) -> None:
+    """Give options to the command itself."""
 
 
 def main() -> None:
@@ -40,12 +52,18 @@ def main() -> None:
         app()
     except CeleriacError as error:
         for line in _lines(error):
-            print(line, file=sys.stderr)
-        wrong_use = isinstance(error, (ConfigurationError, InvalidInputError, UnknownTaskError))
-        sys.exit(WRONG_USE if wrong_use else FAILED)
+            print(harmless(line), file=sys.stderr)
+        sys.exit(WRONG_USE if isinstance(error, _WRONG_USE_ERRORS) else FAILED)
 
 
 def _lines(error: CeleriacError) -> list[str]:
     if isinstance(error, InvalidInputError):
-        return [f"celeriac: {p.pointer or 'input'}: {p.detail}" for p in error.problems]
+        return [f"celeriac: {_place(p.pointer)}: {p.detail}" for p in error.problems]
+    if isinstance(error, UnknownTaskError) and not error.near:
+        return [f"celeriac: {error} `celeriac tasks` lists them."]
     return [f"celeriac: {error}"]
+
+
+def _place(pointer: str) -> str:
+    """Name an option as it is typed; what stands inside of a task's arguments has only a place."""
+    return FLAGS.get(pointer, pointer) or "input"

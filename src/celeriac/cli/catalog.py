@@ -1,14 +1,18 @@
 """`celeriac tasks`: what can be run."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from celeriac.cli import options
+from celeriac.cli.plain import plain
+from celeriac.cli.printer import printer
 from celeriac.settings import load_settings
+
+if TYPE_CHECKING:
+    from celeriac.catalog import TaskSpec
 
 
 def tasks(app: options.App = None, as_json: options.AsJson = False) -> None:
@@ -17,18 +21,29 @@ def tasks(app: options.App = None, as_json: options.AsJson = False) -> None:
 
     catalog = Runs.of(load_settings(app=app)).catalog
     if as_json:
-        print(json.dumps([{"name": t.name, "parameters": t.schema} for t in catalog.tasks]))
+        print(json.dumps([_told(task) for task in catalog.tasks]))
         return
-    table = Table("Task", "Parameters", "Queue", "What it does", box=None)
+    name = Column("Task", no_wrap=True, overflow="fold")
+    table = Table(name, "Parameters", "Queue", "What it does", box=None)
     for task in catalog.tasks:
-        # Texts, not strings: what an author wrote in brackets is no markup of ours.
         table.add_row(
-            Text(task.name), _signature(task.schema), Text(task.queue or ""), Text(task.summary)
+            plain(task.name), _signature(task.schema), plain(task.queue or ""), _words(task)
         )
-    Console().print(table)
+    printer().print(table)
+
+
+def _told(task: "TaskSpec") -> dict[str, Any]:
+    warning = {"warning": task.warning} if task.warning else {}
+    return {"name": task.name, "parameters": task.schema, **warning}
+
+
+def _words(task: "TaskSpec") -> Text:
+    """Say what it does, and before that why it cannot."""
+    warning = plain(task.warning, "yellow") if task.warning else None
+    return Text("\n").join(filter(None, [warning, plain(task.summary)]))
 
 
 def _signature(schema: dict[str, Any]) -> Text:
     required = schema.get("required", [])
     names = schema.get("properties", {})
-    return Text(", ").join(Text(name, style="" if name in required else "dim") for name in names)
+    return Text(", ").join(plain(name, "" if name in required else "dim") for name in names)

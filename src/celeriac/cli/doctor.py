@@ -1,17 +1,24 @@
 """`celeriac doctor`: try every dependency and setting, one line each."""
 
+import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from celeriac.cli import options
+from celeriac.cli.plain import plain
+from celeriac.cli.printer import printer
 from celeriac.errors import CeleriacError, ConfigurationError
 from celeriac.settings import CELERY_VARIABLES, Settings, load_settings
+
+if TYPE_CHECKING:
+    from celeriac.runs import RecorderLag, Runs
 
 MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "problem": ("✖", "red")}
 
@@ -25,16 +32,23 @@ class Finding:
     detail: str
 
 
-def doctor() -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """Check each dependency and setting; the exit code is 1 when something is wrong."""
-    console = Console()
+    show = _print_json if as_json else _print
     broken = False
     for finding in _findings():
-        console.print(
-            Text.assemble(MARKS[finding.verdict], f" {finding.subject:<12} {finding.detail}")
-        )
+        show(finding)
         broken = broken or finding.verdict == "problem"
     raise typer.Exit(1 if broken else 0)
+
+
+def _print(finding: Finding) -> None:
+    words = plain(f" {finding.subject:<12} {finding.detail}")
+    printer().print(Text.assemble(MARKS[finding.verdict], words))
+
+
+def _print_json(finding: Finding) -> None:
+    print(json.dumps(asdict(finding)), flush=True)
 
 
 def _findings() -> Iterator[Finding]:
@@ -49,7 +63,6 @@ def _findings() -> Iterator[Finding]:
     yield from _servers(settings)
     yield _listening("web", settings.host, settings.port)
     yield _listening("flower", settings.host, settings.flower_port)
-    yield _mail(settings)
 
 
 def _environment() -> Iterator[Finding]:
@@ -71,11 +84,22 @@ def _servers(settings: Settings) -> Iterator[Finding]:
         yield Finding("tasks", "problem", str(error))
         return
     yield Finding("tasks", "ok", f"{len(runs.catalog.tasks)} registered")
+    if any(task.name == "email.send" for task in runs.catalog.tasks):
+        yield _mail(settings)
     problems = runs.check()
     for name, problem in problems.items():
         yield Finding(name, "problem" if problem else "ok", problem or "answers")
     if not problems["broker"]:
-        yield _workers(runs.workers)
+        yield _queues(runs.queues.definitions.differences())
+        if said := runs.queues.definitions.said_of_teams():
+            yield Finding("queues", "warning", said)
+        if version := runs.queues.definitions.forgets_long_runs():
+            yield _long_runs(version)
+        yield _dead_letters(runs.dead_letters.counts())
+        yield _workers(runs.workers.ping)
+    if not problems["redis"]:
+        yield _recorder(runs.recorder_lag())
+        yield from _fleet(runs)
 
 
 def _workers(workers_of: Callable[[], list[str]]) -> Finding:
@@ -83,6 +107,45 @@ def _workers(workers_of: Callable[[], list[str]]) -> Finding:
     if workers:
         return Finding("workers", "ok", ", ".join(workers))
     return Finding("workers", "problem", "none answers a ping; start one with `celeriac worker`")
+
+
+def _fleet(runs: "Runs") -> Iterator[Finding]:
+    """Tell what may be forgotten: workers that went without a word, and queues held back."""
+    lost = [each.name for each in runs.workers.all() if each.state == "lost"]
+    if lost:
+        yield Finding("workers", "warning", f"lost within a day: {', '.join(lost)}")
+    paused = [each.name for each in runs.queues.all() if each.paused]
+    if paused:
+        yield Finding("queues", "warning", f"paused: {', '.join(paused)}")
+
+
+def _queues(differences: Mapping[str, str]) -> Finding:
+    if not differences:
+        return Finding("queues", "ok", "defined as they should be")
+    name, detail = next(iter(differences.items()))
+    others = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
+    how = "Stop the workers and run `celeriac queues migrate`; it keeps the messages."
+    return Finding("queues", "problem", f"{name}{others} is defined otherwise ({detail}). {how}")
+
+
+def _long_runs(version: str) -> Finding:
+    detail = (
+        f"RabbitMQ {version} gives out again what takes longer than its consumer_timeout, which is "
+        "30 minutes unless rabbitmq.conf says more: consumer_timeout = 86400000"
+    )
+    return Finding("long runs", "warning", detail)
+
+
+def _dead_letters(counts: Mapping[str, int]) -> Finding:
+    if not counts:
+        return Finding("dead letters", "ok", "none")
+    words = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
+    return Finding("dead letters", "warning", f"{words}; look: `celeriac dead-letters list`")
+
+
+def _recorder(lag: "RecorderLag") -> Finding:
+    warning = lag.is_noteworthy or not lag.is_running
+    return Finding("recorder", "warning" if warning else "ok", lag.words)
 
 
 def _listening(role: str, host: str, port: int) -> Finding:

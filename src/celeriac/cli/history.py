@@ -1,93 +1,67 @@
-"""`celeriac runs` and `celeriac history ...`: the record of all runs."""
+"""`celeriac history ...`: export or prune the record of all runs."""
 
+import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from celeriac.cli import options
+from celeriac.cli.asking import confirm
+from celeriac.cli.run_filters import takes_filter
 from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
-    from celeriac.runs import RunFilter, Runs
+    from celeriac.runs import RunFilter, RunHistory
 
 app = typer.Typer(help="Export or prune the record of all runs.", no_args_is_help=True)
 
-Tasks = Annotated[list[str] | None, typer.Option("--task", help="Any of these tasks; repeat it.")]
-States = Annotated[list[str] | None, typer.Option("--state", help="Any of these; repeat it.")]
-Queue = Annotated[str | None, typer.Option(help="Only this queue.")]
-Since = Annotated[str | None, typer.Option(help="An instant, or an age such as 1h or 7d.")]
-Until = Annotated[str | None, typer.Option(help="The same; excluded.")]
-Text = Annotated[str | None, typer.Option("--text", help="In arguments, result or error.")]
-
-
-def runs(
-    task: Tasks = None,
-    state: States = None,
-    queue: Queue = None,
-    since: Since = None,
-    until: Until = None,
-    text: Text = None,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
-    as_json: options.AsJson = False,
-) -> None:
-    """List runs, newest first."""
-    from celeriac.cli import show
-
-    wanted = _wanted(task, state, queue, since, until, text)
-    show.run_list(_runs().find(wanted, limit=limit).runs, as_json=as_json)
-
 
 @app.command("export")
-def export(
-    task: Tasks = None,
-    state: States = None,
-    queue: Queue = None,
-    since: Since = None,
-    until: Until = None,
-    text: Text = None,
-) -> None:
+@takes_filter
+def export(wanted: "RunFilter") -> None:
     """Print runs as NDJSON, one a line, newest first."""
-    for line in _runs().export(_wanted(task, state, queue, since, until, text)):
+    for line in _history().export(wanted):
         print(line, end="")
 
 
 @app.command("prune")
 def prune(
-    days: Annotated[int, typer.Option(min=0, help="Remove runs older than this many days.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    days: Annotated[
+        int | None, typer.Option(min=0, help="Remove runs older than this many days.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=0, help="Remove all but the newest runs, so many.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Remove old runs for good."""
+    """Remove old runs for good; those that have not ended stay, whatever their number."""
+    if days is None and keep is None:
+        raise typer.BadParameter("Say what to remove: --days, --keep or both.")
     if not yes:
-        typer.confirm(f"Remove every run older than {days} days for good?", abort=True)
+        confirm(f"Remove every run {_words(days, keep)} for good?", err=as_json)
     removed = 0
-    for removed in _runs().prune(days):
-        print(f"\r{removed} removed", end="", flush=True)
-    print(f"\r{removed} removed")
+    for removed in _history().prune(days, keep):
+        if sys.stdout.isatty() and not as_json:
+            print(f"\r{removed} removed", end="", flush=True)
+    _tell(removed, as_json=as_json)
 
 
-def _runs() -> "Runs":
-    from celeriac.runs import Runs
+def _tell(removed: int, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"removed": removed}))
+    else:
+        print(f"\r{removed} removed" if sys.stdout.isatty() else f"{removed} removed")
 
-    return Runs.of(load_settings())
+
+def _words(days: int | None, keep: int | None) -> str:
+    old = [] if days is None else [f"older than {days} days"]
+    many = [] if keep is None else [f"but the newest {keep:,}"]
+    return " and every one ".join(old + many)
 
 
-def _wanted(
-    task: list[str] | None,
-    state: list[str] | None,
-    queue: str | None,
-    since: str | None,
-    until: str | None,
-    text: str | None,
-) -> "RunFilter":
-    from celeriac.runs import run_filter
+def _history() -> "RunHistory":
+    from celeriac.runs import RunHistory
 
-    return run_filter(
-        {
-            "task": task or [],
-            "state": [each.upper() for each in state or []],
-            "queue": [queue or ""],
-            "since": [since or ""],
-            "until": [until or ""],
-            "q": [text or ""],
-        }
-    )
+    return RunHistory.of(load_settings())

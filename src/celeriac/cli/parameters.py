@@ -148,6 +148,8 @@ def _kind(part: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[Any, Read
         items = part.get("items")
         inner = _resolved(items, schema).get("type") if isinstance(items, Mapping) else None
         return (_LISTS[inner], _finite_list) if inner in _LISTS else (str, _json)
+    if any(branch.get("format") == "decimal" for branch in part.get("anyOf", ())):
+        return str, _unchanged  # As text it keeps each digit.
     return str, _json if kind == "object" else _json_or_text
 
 

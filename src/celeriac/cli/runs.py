@@ -1,45 +1,119 @@
-"""`celeriac submit` and `celeriac run ...`: make a run, look at it, cancel it.
+"""`celeriac runs ...`: many runs at once, by filter."""
 
-What these need takes a second to import, so each command imports it when it is called.
-"""
-
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from celeriac.cli import options
+from celeriac.cli.run_filters import takes_filter
 from celeriac.settings import load_settings
 
-app = typer.Typer(help="Look at a run, or cancel it.", no_args_is_help=True)
-RunId = Annotated[str, typer.Argument(help="The run's identifier.", metavar="ID")]
-USAGE = """Usage: celeriac submit NAME [--option value ...] [--wait] [--json]
+if TYPE_CHECKING:
+    from celeriac.runs import RunFilter, Runs
 
-`celeriac tasks` lists the names, `celeriac submit NAME --help` the options of one."""
-
-
-def submit(context: typer.Context) -> None:
-    """Submit a run; `celeriac submit NAME --help` lists the options of a task."""
-    if not context.args or context.args[0].startswith("-"):
-        print(USAGE)
-        raise typer.Exit(0 if context.args[:1] in (["--help"], ["-h"]) else 2)
-    from celeriac.cli.submit import submit_named
-
-    submit_named(context.args[0], context.args[1:])
+app = typer.Typer(help="List, follow, cancel or resubmit runs.", no_args_is_help=True)
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the runs.")]
+Every = Annotated[bool, typer.Option("--all", help="Every run is meant: no other option needed.")]
+MOST_A_PAGE = 200
+USUAL_PAGE = 20
 
 
-@app.command("show")
-def show_run(run_id: RunId, as_json: options.AsJson = False) -> None:
-    """Show a run: its state, arguments, progress, and result or error."""
+@app.command("list")
+@takes_filter
+def list_runs(
+    wanted: "RunFilter",
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MOST_A_PAGE, help=f"Runs on a page; {USUAL_PAGE}.")
+    ] = None,
+    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All pages, one after the other.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """List runs, newest first, a page or all of them; `--json --all` prints one run a line."""
     from celeriac.cli import show
-    from celeriac.runs import Runs
+    from celeriac.runs import RunHistory
 
-    show.run(Runs.of(load_settings()).get(run_id), as_json=as_json)
+    if every and limit is not None:
+        raise typer.BadParameter("Give either --all or --limit, not both.")
+    history = RunHistory.of(load_settings())
+    if every and as_json:
+        for line in history.export(wanted):
+            print(line, end="")
+        return
+    found = history.find(wanted, cursor, MOST_A_PAGE if every else limit or USUAL_PAGE)
+    show.run_list(found.runs, as_json=as_json)
+    while every and found.next_cursor:
+        found = history.find(wanted, found.next_cursor, MOST_A_PAGE)
+        show.run_list(found.runs, as_json=False, with_head=False)
+    if found.next_cursor:
+        typer.echo(f"There are more: add --cursor {found.next_cursor}", err=True)
 
 
 @app.command("cancel")
-def cancel_run(run_id: RunId) -> None:
-    """Cancel a run: it is dropped if it waits and ended if it executes."""
+@takes_filter
+def cancel_runs(
+    wanted: "RunFilter",
+    yes: Yes = False,
+    every: Every = False,
+    dry_run: DryRun = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Cancel all runs that match and have not ended."""
+    from celeriac.cli import bulk
+
+    bulk.check_meant(wanted, every=every)
+    actions = _runs().bulk
+    found = actions.count_to_cancel(wanted, every=every)
+    bulk.confirm("Cancel", found, yes=yes, dry_run=dry_run, as_json=as_json)
+    bulk.follow(actions.cancel(wanted, every=every), "Cancelled", as_json=as_json)
+
+
+@app.command("resubmit")
+@takes_filter
+def resubmit_runs(
+    wanted: "RunFilter",
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="At most so many runs a second.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also runs that were submitted again before.")
+    ] = False,
+    yes: Yes = False,
+    every: Every = False,
+    dry_run: DryRun = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Submit all runs again that match, those that failed or were revoked unless --state says."""
+    from celeriac.cli import bulk
+
+    bulk.check_meant(wanted, every=every)
+    actions = _runs().bulk
+    found = actions.count_to_resubmit(wanted, every=every)
+    bulk.confirm("Resubmit", found, yes=yes, dry_run=dry_run, as_json=as_json)
+    bulk.follow(
+        actions.resubmit(wanted, every=every, rate=rate, again=again),
+        "Resubmitted",
+        as_json=as_json,
+        go_on=bulk.BEGIN_ANEW if again else bulk.GO_ON,
+    )
+
+
+@app.command("tail")
+def tail_runs(
+    task: Annotated[list[str] | None, typer.Option(help="Any of these tasks; repeat it.")] = None,
+    state: Annotated[list[str] | None, typer.Option(help="Any of these; repeat it.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only this queue.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Follow what happens to runs, one line each, until Ctrl-C; `--json` prints NDJSON."""
+    from celeriac.cli import tail_all
+
+    wanted = tail_all.Wanted.of(task or (), state or (), queue)
+    tail_all.follow(_runs(), wanted, for_programs=as_json)
+
+
+def _runs() -> "Runs":
     from celeriac.runs import Runs
 
-    Runs.of(load_settings()).cancel(run_id)
-    print(f"Asked the workers to cancel {run_id}.")
+    return Runs.of(load_settings())

@@ -1,32 +1,33 @@
 """Runs in the terminal."""
 
 import json
+import sys
 from collections.abc import Sequence
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
-from celeriac.runs import Run, Runs, RunState
+from celeriac.cli.plain import one_line, plain, print_words
+from celeriac.cli.printer import print_fitting, printer
+from celeriac.cli.run_table import STYLES, instant, tables
+from celeriac.marks import readable
+from celeriac.runs import Run, RunState, json_of
 
-STYLES = {
-    RunState.PENDING: ("○", "white"),
-    RunState.SCHEDULED: ("◷", "cyan"),
-    RunState.STARTED: ("▶", "blue"),
-    RunState.RETRY: ("↻", "yellow"),
-    RunState.SUCCESS: ("✔", "green"),
-    RunState.FAILURE: ("✖", "red"),
-    RunState.REVOKED: ("⊘", "magenta"),
-}
+if TYPE_CHECKING:
+    from celeriac.runs import Runs
+
+INTERRUPTED = 130
+"""The exit code of a command that was ended by Ctrl-C."""
 
 
-def submitted(runs: Runs, run: Run, *, wait: bool, as_json: bool) -> None:
+def submitted(runs: "Runs", run: Run, *, wait: bool, as_json: bool) -> None:
     """Print a new run, or wait for its end first and exit with 1 unless it succeeded."""
     if wait:
-        run = _followed(runs, run)
+        run = _ended(runs, run)
     if wait or as_json:
         _print(run, as_json=as_json, only_result=wait)
     else:
@@ -40,27 +41,25 @@ def run(shown: Run, *, as_json: bool) -> None:
     _print(shown, as_json=as_json, only_result=False)
 
 
-def run_list(shown: Sequence[Run], *, as_json: bool) -> None:
+def run_list(shown: Sequence[Run], *, as_json: bool, with_head: bool = True) -> None:
     """Print runs, one a line."""
     if as_json:
         print(json.dumps([each.model_dump(mode="json") for each in shown]))
         return
-    # An identifier that is cut cannot be copied into the next command.
-    whole = Column("Run", min_width=36, no_wrap=True)
-    table = Table("State", "Task", whole, "Submitted", "Worker", box=None)
-    for each in shown:
-        icon, style = STYLES[each.state]
-        table.add_row(
-            Text(f"{icon} {each.state}", style=style),
-            Text(each.task or "unknown"),
-            each.id,
-            _instant(each.submitted_at) or "",
-            Text(each.worker or ""),
-        )
-    Console().print(table)
+    print_fitting(tables(shown, with_head=with_head))
 
 
-def _followed(runs: Runs, run: Run) -> Run:
+def _ended(runs: "Runs", run: Run) -> Run:
+    """Wait for the end; who stops waiting learns how to find the run, which goes on."""
+    try:
+        return _followed(runs, run)
+    except KeyboardInterrupt:
+        words = f"Not waiting any more. The run goes on: celeriac run show {run.id}"
+        print(f"celeriac: {words}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _followed(runs: "Runs", run: Run) -> Run:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.fields[state]}", markup=False),
@@ -78,18 +77,18 @@ def _followed(runs: Runs, run: Run) -> Run:
                 state=run.state,
                 total=progress.total if progress else None,
                 completed=(progress.current or 0) if progress else 0,
-                description=(progress.message or "") if progress else "",
+                description=one_line(progress.message or "") if progress else "",
             )
     return run
 
 
 def _print(run: Run, *, as_json: bool, only_result: bool) -> None:
     if as_json:
-        print(run.model_dump_json())
+        print(json_of(run))
     elif only_result and run.state is RunState.SUCCESS:
-        print(_as_text(run.result))
+        print_words(_as_text(run.result))
     else:
-        Console().print(_table(run))
+        printer().print(_table(run))
 
 
 def _table(run: Run) -> Table:
@@ -99,23 +98,22 @@ def _table(run: Run) -> Table:
         "Run": run.id,
         "Task": run.task or "unknown",
         "State": Text(f"{icon} {run.state}", style=style),
-        "Arguments": json.dumps(run.args, ensure_ascii=False) if run.args else None,
+        "Arguments": json.dumps(readable(run.args), ensure_ascii=False) if run.args else None,
         "Progress": _progress(run),
         "Result": _as_text(run.result) if run.state is RunState.SUCCESS else None,
         "Error": f"{run.error.type}: {run.error.message}" if run.error else None,
         "Queue": run.queue,
         "Worker": run.worker,
         "Attempts": str(run.attempts) if run.attempts else None,
-        "Submitted": _instant(run.submitted_at),
-        "Not before": _instant(run.eta),
-        "Started": _instant(run.started_at),
-        "Finished": _instant(run.finished_at),
+        "Submitted": instant(run.submitted_at),
+        "Not before": instant(run.eta),
+        "Started": instant(run.started_at),
+        "Finished": instant(run.finished_at),
         "Traceback": (run.error.traceback or None) if run.error else None,
     }
     for name, value in rows.items():
         if value is not None:
-            # A Text, not a string: what a task or a person wrote in brackets is no markup of ours.
-            table.add_row(name, value if isinstance(value, Text) else Text(value))
+            table.add_row(name, value if isinstance(value, Text) else plain(value))
     return table
 
 
@@ -128,8 +126,5 @@ def _progress(run: Run) -> str | None:
 
 
 def _as_text(result: object) -> str:
+    result = readable(result)
     return result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)
-
-
-def _instant(instant: datetime | None) -> str | None:
-    return instant.astimezone().isoformat(sep=" ", timespec="milliseconds") if instant else None

@@ -1,12 +1,22 @@
-"""The attempts of a run: how two accounts of one become one, and how earlier ones are stored."""
+"""The attempts of a run: how two accounts of one become one, and how earlier ones are stored.
+
+An attempt starts again when its message is redelivered because its worker was lost. Each start is
+kept, so that the executions that were lost are seen too; a union of starts knows no order.
+"""
 
 import json
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from celeriac.history.instants import instant_or_none
 from celeriac.history.row import AttemptRow, ErrorRow
 from celeriac.history.states import PENDING, RANK, REVOKED, STARTED
+
+MOST_STARTS = 20
+"""Of an attempt that starts again and again, the newest starts are kept."""
+
+Start = tuple[int, str | None]
+"""When, and on which worker."""
 
 
 class Attempt(NamedTuple):
@@ -19,6 +29,17 @@ class Attempt(NamedTuple):
     worker: str | None = None
     error_type: str | None = None
     error_message: str | None = None
+    starts: tuple[Start, ...] = ()
+    """Every start, in order, where there is another than `started_at` on `worker`."""
+    replayed_at: int | None = None
+    """When a replayed dead letter began it."""
+
+    @property
+    def all_starts(self) -> tuple[Start, ...]:
+        """Give every start, in order."""
+        if self.starts or self.started_at is None:
+            return self.starts
+        return ((self.started_at, self.worker),)
 
     @property
     def executed(self) -> bool:
@@ -36,12 +57,17 @@ def joined(one: Attempt, other: Attempt) -> Attempt:
     earlier, later = sorted(
         (one, other), key=lambda a: (place(a), a.error_type or "", a.worker or "")
     )
-    starts = [start for start in (one.started_at, other.started_at) if start is not None]
-    return later._replace(
+    replayed = [each.replayed_at for each in (one, other) if each.replayed_at is not None]
+    starts = sorted({*one.all_starts, *other.all_starts}, key=lambda s: (s[0], s[1] or ""))
+    merged = later._replace(
         # A redelivered message starts the same attempt again; its later start counts.
-        started_at=max(starts, default=None),
+        started_at=starts[-1][0] if starts else None,
         worker=later.worker or earlier.worker,
+        starts=(),
+        replayed_at=min(replayed, default=None),
     )
+    kept = tuple(starts[-MOST_STARTS:])
+    return merged if kept == merged.all_starts else merged._replace(starts=kept)
 
 
 def with_past(past_attempts: str | None, attempt: Attempt) -> str:
@@ -52,14 +78,30 @@ def with_past(past_attempts: str | None, attempt: Attempt) -> str:
     return _dumped(by_number[number] for number in sorted(by_number))
 
 
+def with_newest(past_attempts: str | None, newest: Attempt) -> str | None:
+    """Store how the newest attempt began, starts and replay; all else stands in its record."""
+    kept = [each for each in past_of(past_attempts) if each.number != newest.number]
+    if newest.starts or newest.replayed_at is not None:
+        beginning = Attempt(newest.number, PENDING, 0, starts=newest.starts)
+        kept.append(beginning._replace(replayed_at=newest.replayed_at))
+    return _dumped(kept) if kept else None
+
+
 def past_of(past_attempts: str | None) -> list[Attempt]:
     """Read the stored attempts, in order."""
-    return [Attempt(*values) for values in json.loads(past_attempts)] if past_attempts else []
+    return [_read(values) for values in json.loads(past_attempts)] if past_attempts else []
 
 
-def attempt_row(attempt: Attempt) -> AttemptRow:
-    """Give the attempt as people see it."""
-    return AttemptRow(
+def _read(values: list[Any]) -> Attempt:
+    attempt = Attempt(*values)
+    return attempt._replace(starts=tuple((at, worker) for at, worker in attempt.starts))
+
+
+def attempt_rows_of(attempt: Attempt) -> Iterator[AttemptRow]:
+    """Give the attempt as people see it, after those executions of it whose worker was lost."""
+    for at, worker in attempt.all_starts[:-1]:
+        yield AttemptRow(attempt.number, STARTED, instant_or_none(at), None, worker, None, True)
+    yield AttemptRow(
         number=attempt.number,
         state=attempt.state,
         started_at=instant_or_none(attempt.started_at),
@@ -68,8 +110,17 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         error=ErrorRow(attempt.error_type, attempt.error_message or "")
         if attempt.error_type
         else None,
+        replayed_at=instant_or_none(attempt.replayed_at),
     )
 
 
 def _dumped(attempts: Iterable[Attempt]) -> str:
-    return json.dumps(list(attempts), ensure_ascii=False, separators=(",", ":"))
+    # What is empty at the end is left out, as it was before there was such a thing.
+    rows = [_without_empty_end(attempt) for attempt in attempts]
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def _without_empty_end(attempt: Attempt) -> tuple[Any, ...]:
+    if attempt.replayed_at is not None:
+        return attempt
+    return attempt[:-1] if attempt.starts else attempt[:-2]

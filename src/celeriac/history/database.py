@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from celeriac.errors import ConfigurationError, HistoryUnavailableError
+from celeriac.errors import ConfigurationError, HistoryRefusedError, HistoryUnavailableError
 from celeriac.history.text_search import CONTAINS, contains
 
 POSTGRESQL = "postgresql"
@@ -29,6 +29,9 @@ SCHEMES = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
+VERSIONS = "alembic_version"
+"""Alembic's own table, which says which migrations were made."""
+
 WRITES = "celeriac_writes"
 WRITER_LOCK = 0x63656C6572696163
 STATEMENT_TIMEOUT_S = 120
@@ -48,6 +51,9 @@ _REFUSED = {
     sqlite3.SQLITE_CANTOPEN: "The history's file cannot be opened. Check its folder.",
     sqlite3.SQLITE_CORRUPT: "The history's file is damaged. Restore it from a backup.",
 }
+_REFUSED_VALUES = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH)
+_REFUSED_STATES = ("22", "23", "54")
+"""PostgreSQL's classes: data exception, constraint violated, limit exceeded."""
 _NOT_SQLITE = sqlite3.SQLITE_NOTADB
 
 
@@ -81,8 +87,9 @@ class Database:
 
         Raises:
             HistoryUnavailableError: the database is away, full or locked; nothing was changed.
+            HistoryRefusedError: it refuses these values; nothing was changed.
         """
-        with _translated(), self._writer.begin() as connection:
+        with _refusing(), _translated(), self._writer.begin() as connection:
             if self.dialect == POSTGRESQL:
                 lock = text("SELECT pg_advisory_xact_lock(:lock)")
                 connection.execute(lock, {"lock": WRITER_LOCK})
@@ -107,6 +114,15 @@ class Database:
             raise ConfigurationError(
                 f"CELERIAC_HISTORY_URL: the folder {folder} cannot be made: {error.strerror}."
             ) from None
+
+    def is_new(self) -> bool:
+        """Tell whether nobody has made the tables yet.
+
+        Raises:
+            HistoryUnavailableError: the database is away or refuses.
+        """
+        with self.read() as connection:
+            return not inspect(connection).has_table(VERSIONS)
 
     def _reading(self) -> dict[str, Any]:
         return {"isolation_level": "AUTOCOMMIT"} if self.dialect == POSTGRESQL else {}
@@ -192,6 +208,22 @@ def _translated() -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         raise _explained(error.orig) from error
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Tell values that the database will never take from a database that is away."""
+    try:
+        yield
+    except HistoryUnavailableError as error:
+        cause = getattr(error.__cause__, "orig", None)
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        if (
+            code in _REFUSED_VALUES
+            or (getattr(cause, "sqlstate", None) or "")[:2] in _REFUSED_STATES
+        ):
+            raise HistoryRefusedError(str(error)) from error
+        raise
 
 
 def _explained(error: object) -> HistoryUnavailableError | ConfigurationError:

@@ -7,6 +7,7 @@ percentiles, histograms of two spans of time add up to that of both.
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from math import exp2, floor, log2
 
 BINS_AN_OCTAVE = 8
@@ -35,4 +36,9 @@ def dumped(counts: Counter[int] | Counter[str]) -> str:
 
 def histogram(text: str) -> Histogram:
     """Read a histogram."""
-    return Counter({int(key): n for key, n in json.loads(text).items()})
+    return numbered(json.loads(text))
+
+
+def numbered(counts: Mapping[str, int]) -> Histogram:
+    """Make a histogram of what JSON has, whose keys are texts."""
+    return Counter({int(key): n for key, n in counts.items()})

@@ -22,8 +22,9 @@ class RunFilter:
     """Conditions that a run meets all of; an empty one asks nothing.
 
     `tasks`, `states` and `ids` each mean any of them, `tags` means all of them. `since` (included)
-    and `until` (excluded) bound when the run was created. `root_id` finds the root itself too.
-    `text` is searched in arguments, result and error, whatever its case.
+    and `until` (excluded) bound when the run was created, `finished_since` and `finished_until`
+    when it ended. `root_id` finds the root itself too. `text` is searched in arguments, result and
+    error, whatever its case.
     """
 
     tasks: tuple[str, ...] = ()
@@ -33,12 +34,19 @@ class RunFilter:
     tags: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    finished_since: datetime | None = None
+    finished_until: datetime | None = None
     parent_id: str | None = None
     root_id: str | None = None
     resubmit_of: str | None = None
     fingerprint: str | None = None
     text: str | None = None
     ids: tuple[str, ...] = ()
+
+    @property
+    def is_of_ended(self) -> bool:
+        """Tell whether it asks when runs ended."""
+        return bool(self.finished_since or self.finished_until)
 
     def bounded(self, now: datetime | None = None) -> "RunFilter":
         """Give the filter with the time range that a search for text needs."""
@@ -55,13 +63,22 @@ def time_range(created_at: ColumnElement[int], wanted: RunFilter) -> Iterator[Co
         yield created_at < microseconds(wanted.until)
 
 
+def finished_range(wanted: RunFilter) -> Iterator[Condition]:
+    """Give the conditions on the instant of the end."""
+    if wanted.finished_since:
+        yield runs.c.finished_at >= microseconds(wanted.finished_since)
+    if wanted.finished_until:
+        yield runs.c.finished_at < microseconds(wanted.finished_until)
+
+
 def stored_states(wanted: RunFilter) -> tuple[str, ...]:
     """Give the states to look for in the tables."""
     return tuple(dict.fromkeys(PENDING if s == SCHEDULED else s for s in wanted.states))
 
 
 def conditions(wanted: RunFilter, dialect: str) -> Iterator[Condition]:
-    """Give what a row of `runs` must meet, all but time, states and tasks."""
+    """Give what a row of `runs` must meet, all but creation, states and tasks."""
+    yield from finished_range(wanted)
     for column, value in (
         (runs.c.queue, wanted.queue),
         (runs.c.worker, wanted.worker),

@@ -11,35 +11,25 @@ from typing import Any
 
 from celeriac.events import Event, EventKind
 from celeriac.history import values
-from celeriac.history.attempts import Attempt, joined, place, with_past
+from celeriac.history.attempts import Attempt, joined, place, with_newest, with_past
 from celeriac.history.fingerprint import fingerprint
 from celeriac.history.instants import created_at_us, microseconds
 from celeriac.history.record import Record
-from celeriac.history.states import FAILURE, FINISHED, RETRY, REVOKED, STARTED, SUCCESS
+from celeriac.history.states import DEAD, FAILURE, FINISHED
 
-STATES = {
-    EventKind.STARTED: STARTED,
-    # Only an execution reports progress or logs, so both prove a start that was never seen.
-    EventKind.PROGRESS: STARTED,
-    EventKind.LOG: STARTED,
-    EventKind.RETRY: RETRY,
-    EventKind.SUCCEEDED: SUCCESS,
-    EventKind.FAILED: FAILURE,
-    EventKind.REVOKED: REVOKED,
-}
 FACTS: Mapping[str, values.Reader] = {
     "task": values.name,
     "args": values.json_text,
     "queue": values.name,
     "parent_id": values.name,
     "root_id": values.name,
+    "tags": values.tags,
+    "resubmit_of": values.name,
 }
 SUBMITTED_FACTS: Mapping[str, values.Reader] = {
     **FACTS,
     "priority": values.number,
-    "tags": values.tags,
     "eta": values.instant,
-    "resubmit_of": values.name,
 }
 Changes = dict[str, Any]
 
@@ -93,19 +83,25 @@ def _life(record: Record, kind: EventKind, at: int, data: Mapping[str, Any]) -> 
     outcome = _outcome(kind, data)
     step = Attempt(
         number=values.number(data.get("attempt")) or 1,
-        state=STATES[kind],
+        # Progress and lines prove a start that was never seen.
+        state=kind.state,
         state_at=at,
         started_at=at if kind is EventKind.STARTED else None,
         worker=values.name(data.get("worker")),
         error_type=outcome.get("error_type"),
         error_message=outcome.get("error_message"),
+        replayed_at=at if kind is EventKind.REPLAYED else None,
     )
     if step.number < record.attempt:
         return {"past_attempts": with_past(record.past_attempts, step)}
     if step.number > record.attempt:
         past = with_past(record.past_attempts, record.newest()) if record.attempt else None
+        past = with_newest(past, step)
         return _newest(step) | _decided(step, outcome) | {"past_attempts": past}
-    changes = _newest(joined(record.newest(), step))
+    newest = joined(record.newest(), step)
+    changes = _newest(newest)
+    if newest.starts or newest.replayed_at is not None or record.past_attempts:
+        changes["past_attempts"] = with_newest(record.past_attempts, newest)
     return changes | _decided(step, outcome) if _is_later(record, step, outcome) else changes
 
 
@@ -120,7 +116,7 @@ def _newest(attempt: Attempt) -> Changes:
 def _decided(step: Attempt, outcome: Mapping[str, str | None]) -> Changes:
     """Give all that follows from the state, so that nothing of the former state is left."""
     kind, message = step.error_type, step.error_message
-    failed = step.state == FAILURE and kind is not None
+    failed = step.state in (FAILURE, DEAD) and kind is not None
     return {
         "state": step.state,
         "state_at": step.state_at,
@@ -151,7 +147,7 @@ def _outcome(kind: EventKind, data: Mapping[str, Any]) -> dict[str, str | None]:
     if kind is EventKind.REVOKED:
         reason = values.text(data.get("reason")) or "revoked"
         return {"error_type": "TaskRevokedError", "error_message": reason}
-    if kind not in (EventKind.FAILED, EventKind.RETRY):
+    if kind not in (EventKind.FAILED, EventKind.DEAD, EventKind.RETRY):
         return {}
     given = data.get("error")
     error = values.mapping(given) or {"message": given}

@@ -35,6 +35,12 @@ class RunCount:
     total: int
     capped: bool
 
+    @property
+    def words(self) -> str:
+        """Write it for people."""
+        more = "more than " if self.capped else ""
+        return f"{more}{self.total:,} run{'' if self.total == 1 else 's'}"
+
 
 def cursor(place: Place) -> str:
     """Write a place as text that says nothing to anybody else."""
@@ -51,6 +57,7 @@ def place_of(text: str) -> Place:
     try:
         match json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4))):
             case [int(created_at), str(run_id)] if abs(created_at) < 2**63:
+                run_id.encode()  # Half a surrogate pair would be refused only by the database.
                 return Place(created_at, run_id)
     except (ValueError, RecursionError):
         pass

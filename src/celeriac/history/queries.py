@@ -3,6 +3,9 @@
 An index on `(task, state, created_at, id)` gives the runs of one task and one state in order, and
 those of several as several ordered ranges. So a page is the newest rows of a union with one branch
 for each pair, each cut to a page's length, whatever share of a million rows the task has.
+
+Runs that ended within a time are found by when they ended, and then put in order: what they cost is
+their own number, where the order of creation would lead through all that is older.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +37,7 @@ from celeriac.history.filters import (
 )
 from celeriac.history.pages import Place
 from celeriac.history.record import FIELDS
-from celeriac.history.states import STORED
+from celeriac.history.states import FINISHED, STORED
 from celeriac.history.tables import run_tags, runs
 
 MOST_BRANCHES = 120
@@ -43,10 +46,16 @@ COLUMNS = tuple(runs.c[name] for name in FIELDS)
 Keys = Select[int, str]
 
 
+def keys(wanted: RunFilter, after: Place | None, limit: int, dialect: str) -> Keys:
+    """Select where the runs of a page stand in the order, newest first."""
+    is_sorted = not wanted.is_of_ended
+    branches = [_cut(keys, after, limit, is_sorted) for keys in _branches(wanted, dialect)]
+    return branches[0] if len(branches) == 1 else _union(branches, limit)
+
+
 def page(wanted: RunFilter, after: Place | None, limit: int, dialect: str) -> Select[Any]:
     """Select the records of a page, newest first."""
-    branches = [_cut(keys, after, limit) for keys in _branches(wanted, dialect)]
-    found = (branches[0] if len(branches) == 1 else _union(branches, limit)).subquery("found")
+    found = keys(wanted, after, limit, dialect).subquery("found")
     order = (found.c.created_at.desc(), found.c.id.desc())
     return select(*COLUMNS).join_from(found, runs, found.c.id == runs.c.id).order_by(*order)
 
@@ -63,16 +72,24 @@ def record_of(run_id: str) -> Select[Any]:
     return select(*COLUMNS).where(runs.c.id == run_id)
 
 
+def resubmitted(run_ids: Iterable[str]) -> Select[str]:
+    """Select those of the runs that others name as what they were submitted again from."""
+    return select(runs.c.resubmit_of).where(runs.c.resubmit_of.in_(list(run_ids))).distinct()
+
+
 def records_of(run_ids: Iterable[str]) -> Select[Any]:
     """Select some records, in any order."""
     return select(*COLUMNS).where(runs.c.id.in_(list(run_ids)))
 
 
-def _cut(keys: Keys, after: Place | None, limit: int) -> Keys:
+def _cut(keys: Keys, after: Place | None, limit: int, is_sorted: bool) -> Keys:
+    """Take a page's length from a range; an index gives it in order unless it is to be sorted."""
     created_at, run_id = keys.selected_columns
     if after:
         keys = keys.where(tuple_(created_at, run_id) < tuple_(*map(literal, after)))
-    return keys.order_by(created_at.desc(), run_id.desc()).limit(limit)
+    # A sum is in no index, so that none is taken for the sake of its order.
+    first = created_at.desc() if is_sorted else (created_at + 0).desc()
+    return keys.order_by(first, run_id.desc()).limit(limit)
 
 
 def _union(branches: Sequence[Keys], limit: int) -> Keys:
@@ -121,7 +138,9 @@ def _run_of_tag(needed: Sequence[Condition]) -> Iterator[Condition]:
 def _pairs(wanted: RunFilter) -> list[list[Condition]]:
     """Give the conditions on task and state, one for each range of an index."""
     states: Sequence[str] = stored_states(wanted)
-    if not states and _goes_with_state(wanted):
+    if not states and wanted.is_of_ended:
+        states = sorted(FINISHED)
+    elif not states and _goes_with_state(wanted):
         states = STORED
     if max(len(wanted.tasks), 1) * max(len(states), 1) > MOST_BRANCHES or wanted.ids:
         return [list(_any_of(wanted))]

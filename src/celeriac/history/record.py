@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from celeriac.history.attempts import Attempt, attempt_row, past_of
+from celeriac.history.attempts import Attempt, attempt_rows_of, past_of
 from celeriac.history.instants import instant, instant_or_none, microseconds
 from celeriac.history.row import AttemptRow, ErrorRow, ProgressRow, RunRow
 from celeriac.history.states import PENDING, SCHEDULED
@@ -46,10 +46,11 @@ class Record(NamedTuple):
     error_message: str | None = None
     error_traceback: str | None = None
     past_attempts: str | None = None
-    """The attempts before the newest, as JSON; most runs have none."""
+    """Earlier attempts, and how the newest began if not by one start, as JSON; often neither."""
 
     def newest(self) -> Attempt:
         """Give the newest attempt."""
+        beginning = next((p for p in past_of(self.past_attempts) if p.number == self.attempt), None)
         return Attempt(
             self.attempt,
             self.state,
@@ -58,7 +59,13 @@ class Record(NamedTuple):
             self.worker,
             self.error_type,
             self.error_message,
+            beginning.starts if beginning else (),
+            beginning.replayed_at if beginning else None,
         )
+
+    def past(self) -> list[Attempt]:
+        """Give the attempts before the newest."""
+        return [each for each in past_of(self.past_attempts) if each.number != self.attempt]
 
     def tag_names(self) -> list[str]:
         """Give the tags."""
@@ -66,8 +73,10 @@ class Record(NamedTuple):
 
     def first_started_at(self) -> int | None:
         """Give when the run was first executed."""
-        starts = [past.started_at for past in past_of(self.past_attempts)] + [self.started_at]
-        return next((start for start in starts if start is not None), None)
+        if self.past_attempts is None:
+            return self.started_at
+        starts = [start for each in (*self.past(), self.newest()) for start in each.all_starts]
+        return starts[0][0] if starts else None
 
 
 FIELDS = Record._fields
@@ -102,8 +111,8 @@ def run_row(record: Record, now: datetime) -> RunRow:
 
 def attempt_rows(record: Record) -> tuple[AttemptRow, ...]:
     """Give the run's attempts, the first one first; one that never began is none."""
-    attempts = [*past_of(record.past_attempts), record.newest()]
-    return tuple(attempt_row(attempt) for attempt in attempts if attempt.executed)
+    attempts = [each for each in (*record.past(), record.newest()) if each.executed]
+    return tuple(row for attempt in attempts for row in attempt_rows_of(attempt))
 
 
 def _state(record: Record, now: datetime) -> str:
@@ -119,7 +128,7 @@ def _attempts(record: Record) -> int:
 def _last_started_at(record: Record) -> int | None:
     if record.started_at is not None or not record.past_attempts:
         return record.started_at
-    return max((past.started_at or 0 for past in past_of(record.past_attempts)), default=0) or None
+    return max((past.started_at or 0 for past in record.past()), default=0) or None
 
 
 def _error(record: Record) -> ErrorRow | None:

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from celeriac.events import Event, EventKind
-from celeriac.history import bulk, statistics, values
+from celeriac.history import bulk, statistics
 from celeriac.history.instants import microseconds
+from celeriac.history.lines import line_of
 from celeriac.history.merge import merge_all, stored_id
 from celeriac.history.queries import records_of
 from celeriac.history.record import FIELDS, Record
@@ -124,24 +125,6 @@ def _write_logs(connection: Connection, events: Iterable[Event], kept: int) -> N
 
 
 def _log_row(event: Event) -> dict[str, Any]:
-    data = values.mapping(event.data)
-    return {
-        "run_id": stored_id(event),
-        "seq": _seq(event),
-        "at": microseconds(event.at),
-        "level": values.name(data.get("level")) or "INFO",
-        "logger": values.name(data.get("logger")),
-        "text": values.text(data.get("text")) or "",
-    }
-
-
-def _seq(event: Event) -> int:
-    """Number a line by its place in the stream, `milliseconds-number`, so that a replay is known.
-
-    An event without a place is numbered by its time.
-    """
-    milliseconds, _, number = (event.id or "").partition("-")
-    if milliseconds.isdecimal() and number.isdecimal():
-        return (int(milliseconds) << 20 | min(int(number), 2**20 - 1)) & (2**63 - 1)
-    at_ms, rest_us = divmod(microseconds(event.at), 1000)
-    return (at_ms << 20 | rest_us) & (2**63 - 1)
+    row = line_of(event)
+    written = {name: getattr(row, name) for name in ("seq", "level", "logger", "text", "attempt")}
+    return written | {"run_id": stored_id(event), "at": microseconds(row.at)}

@@ -56,7 +56,10 @@ class RunRow:
 
 @dataclass(frozen=True)
 class AttemptRow:
-    """One attempt of a run; `state` tells how it ended, or STARTED."""
+    """One execution of a run; `state` tells how it ended, or STARTED.
+
+    Of an attempt whose worker was `lost` while it executed, nobody knows when it ended.
+    """
 
     number: int
     state: str
@@ -64,6 +67,9 @@ class AttemptRow:
     finished_at: datetime | None
     worker: str | None
     error: ErrorRow | None
+    lost: bool = False
+    replayed_at: datetime | None = None
+    """When its dead letter was sent again, where it began so."""
 
     @property
     def finished(self) -> bool:
@@ -72,7 +78,7 @@ class AttemptRow:
 
 
 @dataclass(frozen=True)
-class LogLine:
+class LogRow:
     """A line that a run logged; `seq` orders the lines of one run and is a place to go on from."""
 
     seq: int
@@ -80,6 +86,7 @@ class LogLine:
     level: str
     logger: str | None
     text: str
+    attempt: int | None = None
 
 
 def _jsonable(value: Any) -> Any:

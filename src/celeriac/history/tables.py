@@ -5,7 +5,18 @@ filters that go with states have the state before that: a page without given sta
 one short range for each state (see `queries`).
 """
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    case,
+    literal_column,
+)
 
 metadata = MetaData()
 
@@ -65,6 +76,7 @@ run_logs = Table(
     Column("level", NAME, nullable=False),
     Column("logger", Text),
     Column("text", Text, nullable=False),
+    Column("attempt", Integer),
     sqlite_with_rowid=False,
 )
 
@@ -81,7 +93,12 @@ stat_slots = Table(
 
 CHILD_OF_ANOTHER = runs.c.root_id != runs.c.id
 """Celery makes a run without a parent its own root; such rows need no place in an index."""
+ENDED = runs.c.finished_at.is_not(None)
 FAILED = runs.c.fingerprint.is_not(None)
+WAITING = runs.c.state == literal_column("'PENDING'")
+"""Written out, since SQLite takes a partial index only for what it can compare when it plans."""
+DUE_AT = case((runs.c.eta > runs.c.created_at, runs.c.eta), else_=runs.c.created_at)
+"""From when on a run waits for a worker: until its ETA it is held."""
 
 
 def _index(*columns: str, only: ColumnElement[bool] | None = None) -> Index:
@@ -101,6 +118,7 @@ INDEXES = (
     _index("resubmit_of", "created_at", "id", only=runs.c.resubmit_of.is_not(None)),
     _index("fingerprint", "created_at", "id", only=FAILED),
     _index("fingerprint", "finished_at", "id", only=FAILED),
+    _index("state", "finished_at", "created_at", "id", only=ENDED),
     Index(
         "ix_runs_scheduled",
         runs.c.state,
@@ -109,6 +127,7 @@ INDEXES = (
         sqlite_where=runs.c.eta.is_not(None),
         postgresql_where=runs.c.eta.is_not(None),
     ),
+    Index("ix_runs_due", runs.c.queue, DUE_AT, sqlite_where=WAITING, postgresql_where=WAITING),
     Index(
         "ix_run_tags_tag_state_created_at_run_id",
         run_tags.c.tag,

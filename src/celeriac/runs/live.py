@@ -7,35 +7,73 @@ comes back with the last identifier it saw and misses nothing, as long as the st
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis
-from redis.asyncio import Redis
 
 from celeriac.errors import ResultsUnavailableError
 from celeriac.events import STREAM, Event
+from celeriac.redis_client import close_on_loop, connect_on_loop
 
 HEARTBEAT_S = 15.0
-MOST_BEHIND = 512
+SILENT_S = 20.0
+"""The longest that a listener hears nothing, whatever the reader does."""
+MOST_BEHIND = 4096
 """Events that may wait for one listener before it is dropped."""
-PAGE = 500
+PAGE = 1000
+COLLECT_S = 0.0001
+"""How long events are collected, for each listener: a thousand get them ten times a second."""
 BLOCK_MS = 5000
+ANSWER_WITHIN_S = 5.0
 RETRY_S = 1.0
 
 log = logging.getLogger(__name__)
 
-Listener = asyncio.Queue[Event | None]
+
+class Listener:
+    """What waits for one listener; it wakes once for as many events as are there."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._news = asyncio.Event()
+        self._is_dropped = False
+
+    def put(self, events: list[Event]) -> bool:
+        """Add events, none of them for a sign of life; tells whether the listener keeps up."""
+        self._events += events
+        self._is_dropped = len(self._events) > MOST_BEHIND
+        self._news.set()
+        return not self._is_dropped
+
+    def drop(self) -> None:
+        """Send the listener away."""
+        self._is_dropped = True
+        self._news.set()
+
+    async def taken(self) -> AsyncGenerator[list[Event], None]:
+        """Give all that is there, again and again, until the listener is too far behind."""
+        is_last = False
+        while not is_last:
+            # A sign of life comes even where the reader hangs.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SILENT_S):
+                    await self._news.wait()
+            self._news.clear()
+            is_last = self._is_dropped
+            events, self._events = self._events, []
+            yield events[:MOST_BEHIND]
 
 
 class LiveEvents:
     """The stream of events, for listeners on the loop that they are on."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.replace("redis+socket://", "unix://")
+        self._url = url
         self._tails: WeakKeyDictionary[asyncio.AbstractEventLoop, Tail] = WeakKeyDictionary()
 
     async def listen(
@@ -43,23 +81,27 @@ class LiveEvents:
     ) -> AsyncGenerator[list[Event], None]:
         """Give the events of one run, or of all, that come after `after`, as many as are there.
 
-        An empty list is a sign of life; the first says that from here on nothing is missed. Ends
-        when the listener has fallen too far behind.
+        An empty list is a sign of life; the first says that from here on nothing is missed, the
+        second, where there is an `after`, that all has been given which had been. Ends when the
+        listener has fallen too far behind.
 
         Raises:
             ResultsUnavailableError: Redis did not answer.
         """
         tail = self._tail()
-        with tail.listener(run_id) as queue:
+        with tail.listener(run_id) as listener:
             try:
                 position = await tail.position()
                 yield []
                 if after:
-                    async for events in tail.between(after, position, run_id):
-                        yield events
+                    async with aclosing(tail.between(after, position, run_id)) as pages:
+                        async for events in pages:
+                            if events:
+                                yield events
+                    yield []
             except (redis.RedisError, OSError) as error:
                 raise ResultsUnavailableError("The stream of events cannot be read.") from error
-            async for events in _taken(queue):
+            async for events in listener.taken():
                 yield [event for event in events if _is_after(event.id, position)]
 
     def _tail(self) -> "Tail":
@@ -73,34 +115,36 @@ class Tail:
     """Reads the end of the stream on one loop and hands each event to those who want it."""
 
     def __init__(self, url: str) -> None:
-        # The types cannot tell that answers are decoded.
-        self._redis: Any = Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_connect_timeout=2,
-            socket_timeout=2 * BLOCK_MS / 1000,  # Longer than a read waits for news.
-        )
+        self._url = url
         self._listeners: defaultdict[str | None, set[Listener]] = defaultdict(set)
         self._starting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._position = "0-0"
+        self._shown_s = time.monotonic()
 
     @contextmanager
     def listener(self, run_id: str | None) -> Iterator[Listener]:
-        """Register a queue that gets the events of a run, or of all; None in it is the end."""
-        queue: Listener = asyncio.Queue(MOST_BEHIND)
-        self._listeners[run_id].add(queue)
+        """Register somebody who gets the events of a run, or of all."""
+        listener = Listener()
+        self._listeners[run_id].add(listener)
         try:
-            yield queue
+            yield listener
         finally:
-            self._forget(run_id, queue)
+            self._forget(run_id, listener)
 
     async def position(self) -> str:
         """Give the place in the stream from which listeners get everything."""
         async with self._starting:
-            if self._reading is None or self._reading.done():
-                self._position = await self._last_id()
-                self._reading = asyncio.create_task(self._read())
+            if self._reading is None:
+                client = self._connect()
+                try:
+                    self._position = await _last_id(client)
+                except BaseException:
+                    await close_on_loop(client)
+                    raise
+                self._reading = asyncio.create_task(self._read(client))
+                # Let it begin: cancelled before its first step, it would leave the client open.
+                await asyncio.sleep(0)
         return self._position
 
     async def between(
@@ -108,70 +152,88 @@ class Tail:
     ) -> AsyncGenerator[list[Event], None]:
         """Give the events after one place up to another, a page at a time."""
         start = f"({after}"
-        while entries := await self._redis.xrange(STREAM, start, last, count=PAGE):
-            found = filter(None, map(_event, entries))
-            yield [event for event in found if run_id in (None, event.run_id)]
-            start = f"({entries[-1][0]}"
+        client = self._connect()
+        try:
+            while entries := await client.xrange(STREAM, start, last, count=PAGE):
+                wanted = (e for e in entries if run_id in (None, e[1].get("run")))
+                yield [event for entry in wanted if (event := _event(entry))]
+                start = f"({entries[-1][0]}"
+        finally:
+            await close_on_loop(client)
 
-    async def _read(self) -> None:
+    def _connect(self) -> Any:
+        """Give a client of one's own, which has longer to answer than a read waits for news."""
+        return connect_on_loop(self._url, timeout_s=BLOCK_MS / 1000 + ANSWER_WITHIN_S)
+
+    async def _read(self, client: Any) -> None:
         """Read while there are listeners; a Redis that is away is tried again."""
         try:
             while any(self._listeners.values()):
-                await self._read_once()
+                await self._read_once(client)
+                await asyncio.sleep(COLLECT_S * sum(map(len, self._listeners.values())))
+        except Exception:
+            log.exception("The reader of events failed; all listeners have to come back.")
+            self._drop_all()
         finally:
-            await self._redis.aclose()
+            # Nothing is awaited between the last look at the listeners and this, so whoever comes
+            # from here on starts a reader anew, however long the closing takes.
+            self._reading = None
+            await close_on_loop(client)
 
-    async def _read_once(self) -> None:
+    async def _read_once(self, client: Any) -> None:
         try:
-            found = await self._redis.xread({STREAM: self._position}, count=PAGE, block=BLOCK_MS)
+            found = await client.xread({STREAM: self._position}, count=PAGE, block=BLOCK_MS)
+            if not found:
+                await self._look_for_a_new_stream(client)
         except (redis.RedisError, OSError) as error:
             log.warning("The stream of events cannot be read (%s); trying again.", error)
             await asyncio.sleep(RETRY_S)
-            return
+            found = []
         for _, entries in found or ():
-            for entry in entries:
-                self._hand_out(entry)
+            self._position = entries[-1][0]
+            self._hand_out([event for entry in entries if (event := _event(entry))])
+        self._show_life()
 
-    def _hand_out(self, entry: tuple[str, Mapping[str, str]]) -> None:
-        self._position = entry[0]
-        event = _event(entry)
-        if event is None:
-            return
-        for key in (event.run_id, None):
-            for queue in tuple(self._listeners.get(key, ())):
-                if queue.full():
-                    self._drop(key, queue)
-                else:
-                    queue.put_nowait(event)
+    def _hand_out(self, events: list[Event]) -> None:
+        by_run: defaultdict[str | None, list[Event]] = defaultdict(list, {None: events})
+        for event in events:
+            by_run[event.run_id].append(event)
+        for run_id, its_events in by_run.items():
+            for listener in tuple(self._listeners.get(run_id, ())):
+                if not listener.put(its_events):
+                    self._forget(run_id, listener)
 
-    def _drop(self, run_id: str | None, queue: Listener) -> None:
-        self._forget(run_id, queue)
-        queue.get_nowait()
-        queue.put_nowait(None)
+    def _show_life(self) -> None:
+        """Let all know once in a while that nothing is wrong, even if nothing happens."""
+        if time.monotonic() - self._shown_s >= HEARTBEAT_S:
+            self._shown_s = time.monotonic()
+            for listeners in self._listeners.values():
+                for listener in listeners:
+                    listener.put([])
 
-    def _forget(self, run_id: str | None, queue: Listener) -> None:
-        self._listeners[run_id].discard(queue)
+    async def _look_for_a_new_stream(self, client: Any) -> None:
+        """Go back where the stream ends before our place: Redis was emptied, its clock behind."""
+        last = await _last_id(client)
+        if _order(last) < _order(self._position):
+            log.warning("The stream of events begins anew; all listeners have to come back.")
+            self._position = "0-0"
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        for run_id, listeners in tuple(self._listeners.items()):
+            for listener in tuple(listeners):
+                listener.drop()
+                self._forget(run_id, listener)
+
+    def _forget(self, run_id: str | None, listener: Listener) -> None:
+        self._listeners[run_id].discard(listener)
         if not self._listeners[run_id]:
             del self._listeners[run_id]
 
-    async def _last_id(self) -> str:
-        entries: list[Any] = await self._redis.xrevrange(STREAM, count=1)
-        return str(entries[0][0]) if entries else "0-0"
 
-
-async def _taken(queue: Listener) -> AsyncGenerator[list[Event], None]:
-    """Give all that is in a queue, again and again, nothing after a while, until it is closed."""
-    while True:
-        try:
-            events = [await asyncio.wait_for(queue.get(), HEARTBEAT_S)]
-        except TimeoutError:
-            yield []
-            continue
-        while not queue.empty():
-            events.append(queue.get_nowait())
-        yield [event for event in events if event]
-        if events[-1] is None:
-            return
+async def _last_id(client: Any) -> str:
+    entries: list[Any] = await client.xrevrange(STREAM, count=1)
+    return str(entries[0][0]) if entries else "0-0"
 
 
 def _event(entry: tuple[str, Mapping[str, str]]) -> Event | None:

@@ -1,16 +1,19 @@
 """How a run is to be submitted, apart from its arguments."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     ValidationError,
     ValidatorFunctionWrapHandler,
     field_validator,
@@ -28,9 +31,33 @@ def _rfc_3339(value: object) -> object:
     raise ValueError("Write an instant as RFC 3339 has it, such as 2030-01-31T09:00:00Z.")
 
 
+def _printable(tag: str) -> str:
+    if any(unicodedata.category(character) in UNUSABLE for character in tag):
+        raise ValueError("A tag holds no control characters.")
+    return tag
+
+
+def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(tags)) < len(tags):
+        raise ValueError("Give each tag once.")
+    return tags
+
+
+UNUSABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Control characters, halves of surrogate pairs, and what breaks a line."""
 WITH_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 Instant = Annotated[AwareDatetime, BeforeValidator(_rfc_3339)]
 Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_printable),
+]
+Tags = Annotated[
+    tuple[Tag, ...],
+    Field(max_length=20, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_each_once),
+]
 
 
 class SubmitOptions(BaseModel):
@@ -54,6 +81,8 @@ class SubmitOptions(BaseModel):
     expires: Instant | Annotated[Seconds, Field(gt=0)] | None = Field(
         None, description="Do not start after this instant, or this many seconds from now."
     )
+
+    tags: Tags = Field((), description="Words to find the run by.")
 
     @field_validator("expires", mode="wrap")
     @classmethod

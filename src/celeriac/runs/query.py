@@ -8,26 +8,33 @@ from celeriac.errors import FieldProblem, InvalidInputError
 from celeriac.history import RunFilter
 from celeriac.runs.run import RunState
 
-SEVERAL = {"task": "tasks", "state": "states", "tag": "tags"}
-ONE = {"queue": "queue", "worker": "worker", "parent": "parent_id", "root": "root_id", "q": "text"}
-INSTANTS = ("since", "until")
+ONE = {
+    "queue": "queue", "worker": "worker", "parent": "parent_id", "root": "root_id",
+    "fingerprint": "fingerprint", "q": "text",
+}  # fmt: skip
+SEVERAL = {"task": "tasks", "state": "states", "tag": "tags", "ids": "ids"}
+INSTANTS = ("since", "until", "finished_since", "finished_until")
 _AGO = re.compile(r"(\d{1,6})([smhd])")
+_LOST_PLUS = re.compile(r"T.* \d\d:?\d\d$")
+"""An address has a space where somebody wrote +."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def run_filter(words: Mapping[str, Sequence[str]], now: datetime | None = None) -> RunFilter:
-    """Read a query: `task`, `state` and `tag` may stand several times, the others once.
+    """Read a query: `task`, `state`, `tag` and `ids` may stand several times, the others once.
 
-    `since` and `until` are instants (RFC 3339 with an offset) or ages such as `15m`, `1h`, `7d`.
+    `since` and `until`, of the submission and of the end, are instants (RFC 3339 with an offset) or
+    ages such as `15m`, `1h`, `7d`.
 
     Raises:
         InvalidInputError: a value makes no sense; it is named by a pointer such as `/state`.
     """
     given = {name: [v for v in values if v] for name, values in words.items()}
+    _check_text(given)
     several = {field: tuple(given.get(name, ())) for name, field in SEVERAL.items()}
     one = {field: given[name][0] for name, field in ONE.items() if given.get(name)}
     instants = {
-        name: _instant(name, given[name][0], now or datetime.now(UTC))
+        name: instant_of(name, given[name][0], now or datetime.now(UTC))
         for name in INSTANTS
         if given.get(name)
     }
@@ -38,7 +45,19 @@ def run_filter(words: Mapping[str, Sequence[str]], now: datetime | None = None) 
     return RunFilter(**several, **one, **instants)  # type: ignore[arg-type]
 
 
-def _instant(name: str, text: str, now: datetime) -> datetime:
+def _check_text(words: Mapping[str, Sequence[str]]) -> None:
+    """Refuse half a surrogate pair: no identifier or name has one, and no database takes it."""
+    for name, values in words.items():
+        if any("\ud800" <= char <= "\udfff" for value in values for char in value):
+            raise InvalidInputError([FieldProblem(f"/{name}", "This is no text in UTF-8.")])
+
+
+def instant_of(name: str, text: str, now: datetime) -> datetime:
+    """Read an instant (RFC 3339 with an offset) or an age such as `15m`, `1h`, `7d`.
+
+    Raises:
+        InvalidInputError: it is neither; the pointer is `/` and the name.
+    """
     try:
         ago = _AGO.fullmatch(text)
         instant = (
@@ -50,5 +69,7 @@ def _instant(name: str, text: str, now: datetime) -> datetime:
         instant = None
     if instant is None or instant.tzinfo is None:
         detail = "Write an instant such as 2030-01-31T09:00:00Z, or an age such as 1h or 7d."
+        if _LOST_PLUS.search(text):
+            detail += " In an address the + of an offset is written %2B."
         raise InvalidInputError([FieldProblem(f"/{name}", detail)])
     return instant

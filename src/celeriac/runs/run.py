@@ -1,15 +1,17 @@
 """A run as people and programs see it."""
 
+import json
 from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticSerializationError
 
 from celeriac.history import RunRow
 
 
 class RunState(StrEnum):
-    """Celery's states; `SCHEDULED` is a pending run that is held for its ETA."""
+    """Celery's states; `SCHEDULED` is a pending run held for its ETA, `DEAD` a dead letter."""
 
     PENDING = "PENDING"
     SCHEDULED = "SCHEDULED"
@@ -18,11 +20,12 @@ class RunState(StrEnum):
     SUCCESS = "SUCCESS"
     FAILURE = "FAILURE"
     REVOKED = "REVOKED"
+    DEAD = "DEAD"
 
     @property
     def finished(self) -> bool:
         """Tell whether a run in this state changes no more."""
-        return self in (RunState.SUCCESS, RunState.FAILURE, RunState.REVOKED)
+        return self in (RunState.SUCCESS, RunState.FAILURE, RunState.REVOKED, RunState.DEAD)
 
 
 class _View(BaseModel):
@@ -79,3 +82,11 @@ class RunList(_View):
 def run_of(row: RunRow) -> Run:
     """Give a run of the history as people see it."""
     return Run.model_validate(row.as_json())
+
+
+def json_of(model: BaseModel) -> str:
+    """Write a model as JSON, half a surrogate pair included, which only an escape can write."""
+    try:
+        return model.model_dump_json()
+    except PydanticSerializationError:
+        return json.dumps(model.model_dump(mode="json"))

@@ -6,43 +6,61 @@ at each change) and Celery's own `celery-task-meta-<id>`. Both expire together.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any
 
-import redis
-from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from celeriac.errors import ResultsUnavailableError, RunNotFoundError
+from celeriac.backend import REVOKED_REASON
+from celeriac.changes import Change, Verdict, write_change, write_changes
+from celeriac.errors import RunNotFoundError
 from celeriac.events import (
+    KEEP_WAITING_S,
     RECORD_PREFIX,
-    STREAM,
     Event,
     EventKind,
     append_event,
-    error_of,
     read_record,
-    write_record,
 )
+from celeriac.redis_client import TIMEOUT_S, connect, redis_errors
+from celeriac.runs import idempotency
+from celeriac.runs.idempotency import Claim
+from celeriac.runs.reading import read_run
 from celeriac.runs.run import Run, RunState
 
-TIMEOUT_S = 1.0
 HEARTBEAT_S = 15.0
-KEEP_WAITING_S = 30 * 86_400
-"""How long a run is known that no worker takes; the time of its ETA comes out of it."""
+# The broker may have the message though it never confirmed it, and a worker may execute it by now.
+_TAKE_BACK = """
+if redis.call('HGET', KEYS[1], 'state') == '"PENDING"' then redis.call('DEL', KEYS[1]) end
+"""
 
 
 @dataclass(frozen=True)
 class CeleryResults:
-    """Where Celery keeps the result of a run, and how to read it."""
+    """Where Celery keeps the result of a run, and how to read it and to write that of a cancel."""
 
     key_of: Callable[[str], str | bytes]
     decode: Callable[[bytes], dict[str, Any]]
+    cancellation: Callable[[str, str], Change]
+
+
+class Cancelled(Enum):
+    """What a cancel found."""
+
+    WAITING = auto()
+    """The run is revoked."""
+    EXECUTING = auto()
+    """Its worker must be told to end it; it will not start again."""
+    FINISHED = auto()
+    """It had ended before."""
+
+
+_CANCELLED = {
+    Verdict.WRITTEN: Cancelled.WAITING,
+    Verdict.STARTED: Cancelled.EXECUTING,
+    Verdict.FINISHED: Cancelled.FINISHED,
+}
 
 
 class RunStore:
@@ -50,13 +68,7 @@ class RunStore:
 
     def __init__(self, url: str, results: CeleryResults) -> None:
         self._results = results
-        # The types cannot tell one kind of answer from another.
-        self._redis: Any = redis.Redis.from_url(
-            url.replace("redis+socket://", "unix://"),
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = connect(url)
 
     def ping(self) -> None:
         """Ask Redis for a sign of life.
@@ -64,29 +76,114 @@ class RunStore:
         Raises:
             ResultsUnavailableError: there is none.
         """
-        with _translated():
+        with redis_errors():
             self._redis.ping()
 
     def add(self, run: Run) -> None:
         """Write the record of a run that is about to be published; no event tells of it yet.
 
+        One that is published a second time, and has begun meanwhile, stays as it is.
+
         Raises:
             ResultsUnavailableError: nothing was written.
         """
-        with _translated(), self._redis.pipeline() as pipe:
-            write_record(pipe, _submitted(run), KEEP_WAITING_S)
+        with redis_errors():
+            write_change(self._redis, self._addition(run))
+
+    def add_all(self, runs: Sequence[Run]) -> None:
+        """Do the same for several runs.
+
+        Raises:
+            ResultsUnavailableError: perhaps some were written; nobody was told of them.
+        """
+        with redis_errors():
+            write_changes(self._redis, [self._addition(run) for run in runs])
+
+    def _addition(self, run: Run) -> Change:
+        return Change(
+            _submitted(run),
+            RunState.PENDING,
+            self._results.key_of(run.id),
+            result=None,
+            keep_s=KEEP_WAITING_S,
+            attempt=None,
+            is_told=False,
+        )
+
+    def tell_all(self, accepted: Sequence[Run], refused: Sequence[Run]) -> None:
+        """Tell of the runs that the broker has, and take back the records of the others.
+
+        Raises:
+            ResultsUnavailableError: perhaps nobody was told.
+        """
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for run in accepted:
+                append_event(pipe, _submitted(run))
+            for run in refused:
+                pipe.eval(_TAKE_BACK, 1, RECORD_PREFIX + run.id)
             pipe.execute()
 
-    def tell_submitted(self, run: Run) -> None:
-        """Add the event that a run was submitted, now that the broker has it."""
-        with _translated(), self._redis.pipeline() as pipe:
+    def tell_submitted(self, run: Run, claim: Claim | None = None) -> None:
+        """Add the event that a run was submitted, now that the broker has it.
+
+        Raises:
+            ResultsUnavailableError: nobody was told.
+        """
+        with redis_errors(), self._redis.pipeline() as pipe:
             append_event(pipe, _submitted(run))
+            if claim:
+                idempotency.settle(pipe, claim, run)
             pipe.execute()
 
     def remove(self, run_id: str) -> None:
-        """Take back a record whose message was never accepted."""
-        with _translated():
-            self._redis.delete(RECORD_PREFIX + run_id)
+        """Take back a record whose message was not accepted, as far as anybody knows.
+
+        Raises:
+            ResultsUnavailableError: it stays until it expires.
+        """
+        with redis_errors():
+            self._redis.eval(_TAKE_BACK, 1, RECORD_PREFIX + run_id)
+
+    def cancel(
+        self,
+        run_ids: Sequence[str],
+        reason: str = REVOKED_REASON,
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Cancelled]:
+        """Forbid the start of runs, and end at once those that wait, all in one round trip.
+
+        `about` has what is known of runs, as events tell it: perhaps nobody has told it before.
+
+        Raises:
+            ResultsUnavailableError: Redis did not answer; some may have been cancelled.
+        """
+        known = about or {}
+        changes = [
+            _telling(self._results.cancellation(run_id, reason), known.get(run_id, {}))
+            for run_id in run_ids
+        ]
+        with redis_errors():
+            verdicts = write_changes(self._redis, changes)
+        return dict(zip(run_ids, (_CANCELLED[verdict] for verdict in verdicts), strict=True))
+
+    def tell_replayed(self, change: Change) -> None:
+        """Tell that a run waits again, unless a worker has told already that it executes it.
+
+        Raises:
+            ResultsUnavailableError: nobody was told; its worker will tell.
+        """
+        with redis_errors():
+            write_change(self._redis, change)
+
+    def knows(self, run_id: str) -> bool:
+        """Tell whether there is any trace of a run.
+
+        Raises:
+            ResultsUnavailableError: Redis did not answer.
+        """
+        with redis_errors():
+            keys = RECORD_PREFIX + run_id, self._results.key_of(run_id)
+            return bool(self._redis.exists(*keys))
 
     def get(self, run_id: str) -> Run:
         """Read a run.
@@ -95,23 +192,13 @@ class RunStore:
             RunNotFoundError: there is no trace of it.
             ResultsUnavailableError: Redis did not answer.
         """
-        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(RECORD_PREFIX + run_id)
             pipe.get(self._results.key_of(run_id))
             record, meta = pipe.execute()
         if not record and not meta:
             raise RunNotFoundError(run_id)
-        return _run(run_id, read_record(record), self._results.decode(meta) if meta else {})
-
-    def has_events_after(self, run_id: str, event_id: str) -> bool:
-        """Tell whether the stream still holds a later event of this run."""
-        start = f"({event_id}"
-        with _translated():
-            while entries := self._redis.xrange(STREAM, start, count=1000):
-                if any(fields.get(b"run") == run_id.encode() for _, fields in entries):
-                    return True
-                start = f"({entries[-1][0].decode()}"
-        return False
+        return read_run(run_id, read_record(record), self._results.decode(meta) if meta else {})
 
     def watch(self, run_id: str, until_s: float = math.inf) -> Iterator[Run | None]:
         """Give the run at once and after each change until it ends; None is a sign of life.
@@ -122,7 +209,7 @@ class RunStore:
             RunNotFoundError: there is no trace of it.
             ResultsUnavailableError: Redis did not answer.
         """
-        with _translated(), self._redis.pubsub() as feed:
+        with redis_errors(), self._redis.pubsub() as feed:
             feed.subscribe(RECORD_PREFIX + run_id)
             feed.get_message(timeout=TIMEOUT_S)  # Redis has the subscription now.
             run = self.get(run_id)
@@ -135,14 +222,9 @@ class RunStore:
                 yield run if run != before else None
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise ResultsUnavailableError(
-            "The result backend (Redis) did not answer. Nothing was changed; try again shortly."
-        ) from error
+def _telling(change: Change, about: Mapping[str, Any]) -> Change:
+    event = change.event
+    return replace(change, event=replace(event, data={**about, **event.data}))
 
 
 def _submitted(run: Run) -> Event:
@@ -152,43 +234,3 @@ def _submitted(run: Run) -> Event:
         include={"task", "args", "queue", "priority", "tags", "eta", "resubmit_of"},
     )
     return Event(run.id, EventKind.SUBMITTED, run.submitted_at or datetime.now(UTC), data)
-
-
-def _run(run_id: str, record: Mapping[str, Any], meta: Mapping[str, Any]) -> Run:
-    state = _state(record, meta)
-    failed = state in (RunState.FAILURE, RunState.RETRY, RunState.REVOKED)
-    known = {name: record[name] for name in _SAME_NAMES if record.get(name) is not None}
-    return Run(
-        id=run_id,
-        state=state,
-        result=_plain(meta.get("result")) if state is RunState.SUCCESS else None,
-        error=error_of(meta) if failed else None,
-        attempts=record.get("attempt", 0) if record.get("started_at") else 0,
-        finished_at=_instant(record.get("finished_at") or meta.get("date_done")),
-        parent_id=record.get("parent_id") or meta.get("parent_id"),
-        **known,
-    )
-
-
-_SAME_NAMES = (
-    "task", "args", "progress", "queue", "priority", "tags", "worker", "submitted_at", "eta",
-    "started_at", "root_id", "resubmit_of",
-)  # fmt: skip
-
-
-def _state(record: Mapping[str, Any], meta: Mapping[str, Any]) -> RunState:
-    word = meta.get("status") or record.get("state", "PENDING")
-    if word == "PENDING":
-        eta = _instant(record.get("eta"))
-        return RunState.SCHEDULED if eta and eta > datetime.now(UTC) else RunState.PENDING
-    # Celery lets tasks invent states of their own, such as PROGRESS: the run is being executed.
-    return RunState(word) if word in RunState.__members__ else RunState.STARTED
-
-
-def _plain(value: Any) -> JsonValue:
-    """Give a result as JSON has it; kombu decodes dates, decimals and bytes to what they were."""
-    return to_jsonable_python(value, fallback=str, bytes_mode="base64")  # type: ignore[no-any-return]
-
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text).astimezone(UTC) if text else None

@@ -14,6 +14,7 @@ The parts, in the order in which `up` uses them:
 import asyncio
 import time
 
+from celeriac.exposure import require_closed
 from celeriac.settings import Settings
 from celeriac.stack.addresses import password_in
 from celeriac.stack.commands import CommandsOf, as_environment, role_commands
@@ -43,6 +44,7 @@ def up(
             started is stopped.
     """
     started_s = time.monotonic()
+    require_closed(settings)
     with DataFolder(settings.data_dir) as folder:
         check_ports(settings)
         valkey = EmbeddedValkey.prepare(folder) if _needs_valkey(settings) else None

@@ -7,6 +7,7 @@ from signal import SIGQUIT, Signals
 
 from pydantic import SecretStr
 
+from celeriac.exposure import flower_host
 from celeriac.settings import Settings
 from celeriac.stack.probes import HttpProbe, PortProbe, Probe
 
@@ -48,8 +49,8 @@ def role_commands(settings: Settings) -> list[Command]:
     flower = Command(
         name="flower",
         argv=_celeriac("flower"),
-        environment=environment,
-        probe=PortProbe(settings.host, settings.flower_port),
+        environment={**environment, "CELERIAC_HOST": flower_host(settings)},
+        probe=PortProbe(flower_host(settings), settings.flower_port),
     )
     recorder = Command(
         name="recorder",

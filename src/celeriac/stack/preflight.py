@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from celeriac.errors import ConfigurationError
+from celeriac.exposure import flower_host
 from celeriac.settings import Settings
 
 MISCONFIGURED = 2
@@ -26,9 +27,8 @@ def check_ports(settings: Settings) -> None:
             "Change --port (CELERIAC_PORT) or --flower-port (CELERIAC_FLOWER_PORT)."
         )
     _check_port(settings.host, settings.port, "the web", "--port (CELERIAC_PORT)")
-    _check_port(
-        settings.host, settings.flower_port, "Flower", "--flower-port (CELERIAC_FLOWER_PORT)"
-    )
+    flower_flag = "--flower-port (CELERIAC_FLOWER_PORT)"
+    _check_port(flower_host(settings), settings.flower_port, "Flower", flower_flag)
 
 
 def check_tasks(settings: Settings, environment: Mapping[str, str]) -> None:

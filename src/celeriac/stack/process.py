@@ -65,7 +65,8 @@ class Process:
         self._warden.forget(self._process.pid)
         # A daemon that left the group may keep the pipe open for ever.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._output, DRAIN_S)
+            async with asyncio.timeout(DRAIN_S):
+                await self._output
         return code
 
     def send(self, number: signal.Signals) -> None:

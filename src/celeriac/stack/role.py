@@ -60,6 +60,7 @@ class Role:
         self._report = report
         self._backoff = Backoff(pace)
         self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
         self._process: Process | None = None
         self._returning: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._last_line = ""
@@ -97,16 +98,28 @@ class Role:
         self.ready = True
 
     async def stop(self, running: asyncio.Task[None]) -> None:
-        """Stop it with as much patience as `Pace` has, then kill it."""
+        """Stop it with as much patience as `Pace` has, or until `hurry` is called; then kill it."""
         self._stopping.set()
-        steps = ((signal.SIGTERM, self._pace.grace_s), (self.command.hurry_signal, self._hurry_s))
-        for number, patience_s in steps:
-            if number and self._process:
-                self._process.send(number)
-            if (await asyncio.wait({running}, timeout=patience_s))[0]:
-                return
-        self.kill()
-        await asyncio.wait({running})
+        self._send(signal.SIGTERM)
+        hurrying = asyncio.create_task(self._hurrying.wait())
+        await asyncio.wait(
+            {running, hurrying}, timeout=self._pace.grace_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        hurrying.cancel()
+        if not running.done():
+            self._send(self.command.hurry_signal)
+            await asyncio.wait({running}, timeout=self._hurry_s)
+        if not running.done():
+            self.kill()
+            await asyncio.wait({running})
+
+    def hurry(self) -> None:
+        """Wait no longer for what it finishes: let it hand that back, if it can, or kill it."""
+        self._hurrying.set()
+
+    def _send(self, number: signal.Signals | None) -> None:
+        if number and self._process:
+            self._process.send(number)
 
     def kill(self) -> None:
         """End its processes at once if it was told to stop; before that, they would come back."""
@@ -142,7 +155,8 @@ class Role:
     async def _pause(self, how: str, delay_s: float) -> None:
         self._report(f"{how}; starts again in {delay_s:g} s")
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
 
     async def _is_ready(self) -> bool:
         probe = self.command.probe

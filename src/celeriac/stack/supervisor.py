@@ -14,6 +14,9 @@ from celeriac.stack.role import Pace, Role
 from celeriac.stack.valkey import HOST, EmbeddedValkey
 from celeriac.stack.warden import Warden
 
+SYNC_EVERY_S = 1.0
+"""A power cut may take what the embedded server answered in this time."""
+
 
 class Supervisor:
     """Runs the embedded server, if there is one, and the roles until something ends them all."""
@@ -36,6 +39,7 @@ class Supervisor:
         self._roles: dict[Role, asyncio.Task[None]] = {}
         self._background: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._hastened = False
 
     async def run(self) -> int:
         """Run until a signal asks to stop; give the exit code.
@@ -62,8 +66,8 @@ class Supervisor:
         _, late = await asyncio.wait(waiting, timeout=min(self._pace.news_s, self._pace.ready_s))
         if late:
             self._console.step(
-                f"still not ready: {_names_of_late(roles)}. `celeriac doctor` in another terminal "
-                "of this folder tells what is away."
+                f"still starting: {_names_of_late(roles)}. If it lasts, `celeriac doctor` in "
+                "another terminal of this folder tells whether anything is away."
             )
             _, late = await asyncio.wait(waiting, timeout=self._pace.ready_s)
         self._console.table(table_of(self._settings))
@@ -75,6 +79,7 @@ class Supervisor:
     async def _start_valkey(self, valkey: EmbeddedValkey) -> None:
         role = self._supervise(valkey.command)
         await role.wait_ready()
+        self._in_background(_keep_synced(valkey))
         self._console.step(f"the embedded Valkey server answers on {HOST}:{valkey.port}")
 
     async def _announce_ready(self, role: Role) -> None:
@@ -117,17 +122,28 @@ class Supervisor:
         if not self._end.done():
             self._end.set_result(0)
         elif self._stopping and number != signal.SIGHUP:
-            # A closing terminal sends SIGHUP more than once; only people ask twice.
+            # A closing terminal sends SIGHUP more than once; only people ask again.
+            self._hasten()
+
+    def _hasten(self) -> None:
+        """Have what runs handed back; asked once more, do not wait for that either."""
+        if self._hastened:
             self._console.step("stopping at once")
-            for role in self._roles:
+        else:
+            self._console.step("handing back what runs. Ctrl-C once more stops at once.")
+        for role in self._roles:
+            if self._hastened:
                 role.kill()
+            elif not role.command.explain_end:  # A server has to write down what it has.
+                role.hurry()
+        self._hastened = True
 
     async def _stop(self) -> None:
         self._stopping = True
         began_s = self._console.elapsed_s
         self._console.step(
             f"stopping; what runs has {self._pace.grace_s:g} s to finish. "
-            "Ctrl-C again stops at once."
+            "Ctrl-C again hands it back."
         )
         for task in set(self._background) - set(self._roles.values()):
             task.cancel()
@@ -139,6 +155,12 @@ class Supervisor:
         self._warden.close()
         took = f"stopped in {self._console.elapsed_s - began_s:.1f} s"
         self._console.step(f"{took}; {_how([*roles, *servers])}")
+
+
+async def _keep_synced(valkey: EmbeddedValkey) -> None:
+    while True:
+        await asyncio.sleep(SYNC_EVERY_S)
+        await asyncio.to_thread(valkey.sync)
 
 
 def _names_of_late(roles: Sequence[Role]) -> str:

@@ -10,10 +10,13 @@ from typing import Annotated, Any, TypedDict
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from celery import Task, shared_task
+from celery.utils.log import get_task_logger
 from pydantic import EmailStr, Field
 
 from celeriac.errors import CeleriacError, ConfigurationError
-from celeriac.settings import load_settings
+from celeriac.settings import Settings, load_settings
+
+logger = get_task_logger(__name__)
 
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 
@@ -69,21 +72,30 @@ def send(
         sender: Who it is from; CELERIAC_SMTP_FROM where it is not given.
     """
     settings = load_settings()
+    server = _server(settings)
+    message = _message(str(self.request.id), to, subject, body, sender or settings.smtp_from)
+    recipients = list(dict.fromkeys(to))
+    mail_id = message["Message-ID"]
+    logger.info("Handing %s to %s for %d recipients", mail_id, server.hostname, len(recipients))
+    refused = _deliver(message, recipients, server, settings.smtp_timeout_s)
+    for recipient, words in refused.items():
+        logger.warning("%s was refused: %s", recipient, words)
+    logger.info("The server has the mail for %d recipients", len(recipients) - len(refused))
+    return SentMail(
+        message_id=mail_id,
+        to=[recipient for recipient in recipients if recipient not in refused],
+        refused=refused,
+        server=server.hostname or "",
+    )
+
+
+def _server(settings: Settings) -> SplitResult:
     if settings.smtp_url is None:
         raise ConfigurationError(
             "No mail server is configured. Set CELERIAC_SMTP_URL, for example "
             "smtp+starttls://user:password@mail.example.com, and restart the worker."
         )
-    message = _message(str(self.request.id), to, subject, body, sender or settings.smtp_from)
-    server = urlsplit(settings.smtp_url.get_secret_value())
-    recipients = list(dict.fromkeys(to))
-    refused = _deliver(message, recipients, server, settings.smtp_timeout_s)
-    return SentMail(
-        message_id=message["Message-ID"],
-        to=[recipient for recipient in recipients if recipient not in refused],
-        refused=refused,
-        server=server.hostname or "",
-    )
+    return urlsplit(settings.smtp_url.get_secret_value())
 
 
 def _message(run_id: str, to: list[str], subject: str, body: str, sender: str) -> EmailMessage:

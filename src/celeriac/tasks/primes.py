@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from math import isqrt
+from time import monotonic
 from typing import Annotated, Any
 
 from celery import Task, shared_task
+from celery.utils.log import get_task_logger
 from pydantic import Field
 
 SEGMENT = 1 << 18
 """Numbers that are sieved at once: the memory needed stays small whatever the limit."""
+LOGGED_SHARE = 10
+"""Percent of the way between two lines of the log."""
+
+logger = get_task_logger(__name__)
 
 
 @shared_task(name="primes.count", bind=True)
@@ -26,8 +32,16 @@ def count(
     def report(reached: int, found: int) -> None:
         progress = {"current": reached, "total": limit, "message": f"{found:,} primes so far"}
         self.update_state(state="PROGRESS", meta=progress)
+        percent = 100 * reached // max(limit, 1)
+        if percent in range(LOGGED_SHARE, 100, LOGGED_SHARE):
+            logger.info("%s primes up to %s", f"{found:,}", f"{reached:,}")
 
-    return count_primes(limit, report)
+    logger.info("Sieving up to %s, %s numbers at a time", f"{limit:,}", f"{SEGMENT:,}")
+    began_s = monotonic()
+    found = count_primes(limit, report)
+    rate = limit / max(monotonic() - began_s, 1e-9) / 1e6
+    logger.info("Found %s primes at %.0f million numbers a second", f"{found:,}", rate)
+    return found
 
 
 def count_primes(limit: int, report: Callable[[int, int], None]) -> int:

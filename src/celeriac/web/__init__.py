@@ -12,17 +12,23 @@ from pydantic import ValidationError
 from whitenoise import WhiteNoise
 
 import celeriac
+from celeriac.access import Access
+from celeriac.access.audit_writer import AuditWriter
 from celeriac.catalog.arguments import problems_of
 from celeriac.errors import InvalidInputError
+from celeriac.exposure import is_on_loopback
 from celeriac.runs import Runs
 from celeriac.settings import Settings
-from celeriac.web import assets, context, hosts, look, problems
+from celeriac.web import access, assets, context, hosts, look, origins, problems
 from celeriac.web.api import api
+from celeriac.web.dead_letter_pages import dead_letters
+from celeriac.web.fleet_pages import fleet
 from celeriac.web.headers import add_headers
 from celeriac.web.health import health
+from celeriac.web.home import home
 from celeriac.web.openapi import docs
-from celeriac.web.pages import pages
 from celeriac.web.run_list import run_list
+from celeriac.web.run_page import pages
 from celeriac.web.streams import streams
 from celeriac.web.strict_json import StrictJSON
 
@@ -44,13 +50,16 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     app.openapi_version = "3.1.0"
     app.json = StrictJSON(app)
     app.config.update(_flask_config(settings))
-    app.extensions[context.EXTENSION] = context.Context(settings, runs)
+    app.extensions[context.EXTENSION] = context.Context(settings, runs, _guard(settings))
     app.before_request(partial(hosts.refuse_untrusted_host, hosts.trusted_names(settings)))
+    app.before_request(origins.refuse_cross_site)
+    access.install(app)
     csrf = CSRFProtect(app)
     csrf.exempt(api)
     app.register_api(api)
     app.register_api(streams)
-    for blueprint in (health, docs, pages, run_list):
+    pages_of = (health, docs, home, pages, run_list, fleet, dead_letters, *access.BLUEPRINTS)
+    for blueprint in pages_of:
         app.register_blueprint(blueprint)
     problems.init_app(app)
     look.install(app)
@@ -62,6 +71,13 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     return app
 
 
+def _guard(settings: Settings) -> context.Guard | None:
+    if not settings.authentication:
+        return None
+    found = Access.of(settings)
+    return context.Guard(found, AuditWriter(found.audit))
+
+
 def _flask_config(settings: Settings) -> dict[str, Any]:
     key = settings.secret_key
     return {
@@ -70,6 +86,7 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
         "MAX_FORM_MEMORY_SIZE": settings.max_body_bytes,
         "SESSION_COOKIE_NAME": "celeriac",
         "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": (settings.public_url or "").startswith("https://"),
         "WTF_CSRF_TIME_LIMIT": None,
     }
 
@@ -77,6 +94,8 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
 def _links() -> dict[str, str]:
     """Give templates the address of Flower, as people reach it who reached this page."""
     settings = context.settings()
+    if not (settings.flower_url or is_on_loopback(settings)):
+        return {"flower_url": ""}
     host = hosts.bracketed(urlsplit(request.host_url).hostname or "localhost")
     return {"flower_url": settings.flower_url or f"http://{host}:{settings.flower_port}"}
 

@@ -5,6 +5,9 @@ from typing import cast
 
 from flask import current_app
 
+from celeriac.access import Access
+from celeriac.access.audit_writer import AuditWriter
+from celeriac.access.errors import AuthenticationOffError
 from celeriac.runs import Runs
 from celeriac.settings import Settings
 
@@ -12,11 +15,20 @@ EXTENSION = "celeriac"
 
 
 @dataclass(frozen=True)
+class Guard:
+    """Who may do what, and the trail of who did what, where people have to sign in."""
+
+    access: Access
+    trail: AuditWriter
+
+
+@dataclass(frozen=True)
 class Context:
-    """The settings and the runs of one web app."""
+    """The settings and the runs of one web app; without a guard everybody may do everything."""
 
     settings: Settings
     runs: Runs
+    guard: Guard | None = None
 
 
 def settings() -> Settings:
@@ -27,6 +39,22 @@ def settings() -> Settings:
 def runs() -> Runs:
     """Give the runs of the current app."""
     return _context().runs
+
+
+def guard() -> Guard | None:
+    """Give the guard of the current app, if it has one."""
+    return _context().guard
+
+
+def access() -> Access:
+    """Give the users and tokens of the current app.
+
+    Raises:
+        AuthenticationOffError: nobody has to sign in.
+    """
+    if (found := _context().guard) is None:
+        raise AuthenticationOffError
+    return found.access
 
 
 def _context() -> Context:

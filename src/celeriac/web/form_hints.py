@@ -34,6 +34,8 @@ def constraints_of(shape: Shape) -> dict[str, str]:
     found = {
         html: str(shape.schema[word]) for word, html in _LENGTHS.items() if word in shape.schema
     }
+    if shape.schema.get("format") == "decimal":
+        return {**found, "inputmode": "decimal"}
     pattern = shape.schema.get("pattern")
     if pattern and "(?P" not in pattern and not pattern.startswith("(?"):
         found["pattern"] = _whole_pattern(pattern)

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     URL = "url"
     PASSWORD = "password"  # noqa: S105 - the name of a control, not a secret
     NUMBER = "number"
+    DECIMAL = "decimal"
     CHECKBOX = "checkbox"
     SELECT = "select"
     RADIO = "radio"
@@ -46,6 +47,7 @@ _STRING_KINDS: Final = {
     "date": Kind.DATE,
     "date-time": Kind.DATETIME,
     "time": Kind.TIME,
+    "decimal": Kind.DECIMAL,
 }
 
 
@@ -65,6 +67,13 @@ class Shape:
     def has_default(self) -> bool:
         """Tell whether leaving the value out gives a value that the schema states."""
         return "default" in self.schema
+
+    @property
+    def defaults_to_text(self) -> bool:
+        """Tell whether its default is a text in whose place an empty one would do as well."""
+        has_rules = self.schema.keys() & {"format", "pattern", "minLength"}
+        is_plain = self.schema.get("type") == "string" and not has_rules
+        return is_plain and self.kind is not Kind.PASSWORD and bool(self.schema.get("default"))
 
     @property
     def switchable(self) -> bool:
@@ -157,6 +166,9 @@ def _single_branch(schema: JsonSchema) -> tuple[JsonSchema | None, bool]:
             has_null = len(real) < len(branches)
             if len(real) == 1:
                 return {**real[0], **_without(schema, word)}, has_null
+            if decimal := [b for b in real if b.get("format") == "decimal"]:
+                # As text it keeps each digit, and the number beside it says nothing else.
+                return {**decimal[0], **_without(schema, word)}, has_null
             return None, has_null
     return None, False
 
@@ -212,6 +224,7 @@ _STRING_WORDS: Final = {
     "uri": "URL",
     "uuid": "UUID",
     "duration": "duration",
+    "decimal": "decimal number",
 }
 _PLAIN_WORDS: Final = {"integer": "integer", "number": "number", "boolean": "yes/no"}
 

@@ -1,8 +1,8 @@
 """Read a submitted form back into JSON values, by the schema that drew it.
 
 A value that does not parse stays the text that was typed, so that validation can report it beside
-its field. A control left blank gives no value (the default then applies), or null where only null
-says "none".
+its field. A control left blank gives no value (the default then applies), null where only null says
+"none", or an empty text where the form has shown the default and said that emptying it means that.
 """
 
 import json
@@ -139,7 +139,7 @@ def _value(shape: Shape, name: str, form: _Controls) -> Any:
     typed = form.get(name, "").replace("\r\n", "\n")
     text = typed if shape.schema.get("type") == "string" else typed.strip()
     if text == "":
-        return _blank(shape)
+        return "" if f"{name}~empty" in form else _blank(shape)
     reader = _READERS.get(shape.kind)
     return reader(shape, text, form.get(f"{name}~zone", "")) if reader else text
 

@@ -7,12 +7,14 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from celeriac.errors import FieldProblem
+from celeriac.marks import is_mark
+from celeriac.web.form_fields import Choice, Field
 from celeriac.web.form_hints import constraints_of, hint_of
 from celeriac.web.form_shapes import (
     REST,
@@ -36,15 +38,6 @@ from celeriac.web.form_values import (
 __all__ = ["Choice", "Field", "Kind", "fields_of", "parse_form", "placed_problems", "unusable"]
 
 SPARE_ROWS: Final = 3
-_NARROW: Final = (
-    Kind.NUMBER,
-    Kind.CHECKBOX,
-    Kind.SELECT,
-    Kind.RADIO,
-    Kind.DATE,
-    Kind.DATETIME,
-    Kind.TIME,
-)
 _MISSING: Final = object()
 _PATTERNS: Final = {
     Kind.NUMBER: NUMBER,
@@ -53,54 +46,12 @@ _PATTERNS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One entry of a select or one radio button."""
-
-    value: str
-    label: str
-    chosen: bool
+_SHOW_DEFAULT: Final = (Kind.NUMBER, Kind.DECIMAL, Kind.TEXT, Kind.EMAIL, Kind.URL)
 
 
-@dataclass(frozen=True)
-class Field:
-    """One control with its label, what it holds, and what is wrong with that.
-
-    A group's `children` are its members, a list's are its rows; `blank_row` is the row that the
-    "Add" button copies, named `__row0__` (by the list's depth) where the number goes. What is
-    `relaxed` may be left out although its schema requires it, being part of something left out.
-    """
-
-    kind: Kind
-    name: str
-    pointer: str
-    label: str
-    title: str | None = None
-    type_words: str = ""
-    hint: str = ""
-    value: str = ""
-    checked: bool = False
-    required: bool = False
-    nullable: bool = False
-    switchable: bool = False
-    relaxed: bool = False
-    spare: bool = False
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    choices: tuple[Choice, ...] = ()
-    children: tuple["Field", ...] = ()
-    blank_row: "Field | None" = None
-    depth: int = 0
-    problems: tuple[str, ...] = ()
-
-    @property
-    def is_wide(self) -> bool:
-        """Tell whether the control needs all of a form's width."""
-        return self.kind not in _NARROW
-
-    @property
-    def id(self) -> str:
-        """Give the element id that labels and the problem summary point to."""
-        return f"f-{self.name}"
+def _nothing(name: str) -> bool:
+    del name
+    return False
 
 
 @dataclass(frozen=True)
@@ -113,6 +64,7 @@ class _Place:
     bare: bool = False
     """Without defaults and without `required`: a spare row, or a group that is switched off."""
     depth: int = 0
+    hidden: Callable[[str], bool] = _nothing
 
     def below(self, key: str, **changes: Any) -> "_Place":
         pointer = self.pointer if key == REST else f"{self.pointer}/{escape(key)}"
@@ -125,9 +77,14 @@ def fields_of(
     errors: Sequence[FieldProblem] = (),
     *,
     prefix: str = "args",
+    hidden: Callable[[str], bool] = _nothing,
 ) -> list[Field]:
-    """Draw one field for each property of `schema`, holding `values` or the defaults."""
-    place = _Place(prefix, f"/{prefix}", tuple(errors))
+    """Draw one field for each property of `schema`, holding `values` or the defaults.
+
+    A text is a password where its name is `hidden`. A value of which there is only a mark is empty
+    and required, whatever the default: the person who submits again means what is not known.
+    """
+    place = _Place(prefix, f"/{prefix}", tuple(errors), hidden=hidden)
     return list(_members(root_shape(schema), values or {}, place))
 
 
@@ -161,7 +118,11 @@ def _members(shape: Shape, values: Mapping[str, Any], place: _Place) -> list[Fie
 
 
 def _field(key: str, shape: Shape, value: Any, place: _Place) -> Field:
-    if value is _MISSING and not place.bare:
+    if shape.kind is Kind.TEXT and place.hidden(key):
+        shape = replace(shape, kind=Kind.PASSWORD)
+    if is_mark(value) or (shape.kind is Kind.PASSWORD and value not in (_MISSING, None, "")):
+        return _asked_anew(key, shape, place)
+    if value is _MISSING and not (place.bare or place.hidden(key)):
         value = shape.schema.get("default", _MISSING)
     drawn = Field(
         kind=shape.kind,
@@ -175,10 +136,34 @@ def _field(key: str, shape: Shape, value: Any, place: _Place) -> Field:
         nullable=shape.nullable,
         relaxed=place.bare,
         depth=place.depth,
-        attributes=constraints_of(shape),
+        attributes=constraints_of(shape) | _default_in_sight(shape, place),
+        keeps_empty=_keeps_empty(shape, place),
         problems=tuple(p.detail for p in place.problems if _shown_here(p, shape, place)),
     )
     return _FILLERS.get(shape.kind, _fill_text)(drawn, shape, value, place)
+
+
+def _keeps_empty(shape: Shape, place: _Place) -> bool:
+    """Tell whether somebody who empties the field means an empty text, and not its default."""
+    return shape.defaults_to_text and not shape.nullable and not place.bare
+
+
+def _default_in_sight(shape: Shape, place: _Place) -> dict[str, str]:
+    """Show in an emptied field what it means then."""
+    default = shape.schema.get("default")
+    if shape.nullable or place.bare or default is None or _keeps_empty(shape, place):
+        return {}
+    return {"placeholder": _plain_text(default)} if shape.kind in _SHOW_DEFAULT else {}
+
+
+def _asked_anew(key: str, shape: Shape, place: _Place) -> Field:
+    """Draw what a page cannot or may not show again, so that it is typed and never defaulted."""
+    plain = replace(shape, schema={k: v for k, v in shape.schema.items() if k != "default"})
+    if shape.kind is Kind.CHECKBOX:
+        # A box that is not ticked says "no", which may not be what was meant.
+        plain = replace(plain, kind=Kind.SELECT)
+    drawn = _field(key, replace(plain, required=True), _MISSING, place)
+    return replace(drawn, relaxed=False)
 
 
 def _shown_here(problem: FieldProblem, shape: Shape, place: _Place) -> bool:

@@ -30,6 +30,7 @@ STATES: Final = {
     RunState.SUCCESS: StateLook("Success", "circle-check", "success"),
     RunState.FAILURE: StateLook("Failure", "circle-x", "failure"),
     RunState.REVOKED: StateLook("Revoked", "ban", "revoked"),
+    RunState.DEAD: StateLook("Dead", "skull", "dead"),
 }
 
 
@@ -37,7 +38,8 @@ STATES: Final = {
 class Entry:
     """One entry of the rail: a page of ours, or a `path` that another site's address replaces.
 
-    Pages below `path`, and those below `also`, belong to it.
+    Pages below `path`, and those below `also`, belong to it. `is_rare` puts it under "More" where
+    there is no room for all.
     """
 
     label: str
@@ -45,12 +47,17 @@ class Entry:
     path: str
     external: bool = False
     also: tuple[str, ...] = ()
+    is_rare: bool = False
 
 
 RAIL: Final = (
+    Entry("Home", "home", "/"),
     Entry("Tasks", "list-details", "/tasks"),
     Entry("Runs", "activity", "/runs"),
-    Entry("API docs", "api", "/docs"),
+    Entry("Queues", "stack-2", "/queues"),
+    Entry("Workers", "server-2", "/workers"),
+    Entry("Dead letters", "skull", "/dead-letters", is_rare=True),
+    Entry("API docs", "api", "/docs", is_rare=True),
 )
 
 
@@ -62,6 +69,7 @@ class RailLink:
     icon: str
     href: str
     external: bool
+    is_rare: bool
     current: str
 
 
@@ -69,10 +77,11 @@ def rail(flower_url: str | None) -> Iterator[RailLink]:
     """Yield the rail's links, the page that is open marked."""
     entries = [*RAIL]
     if flower_url:
-        entries.append(Entry("Flower", "flower", flower_url, external=True))
+        entries.append(Entry("Flower", "flower", flower_url, external=True, is_rare=True))
     for entry in entries:
         href = entry.path if entry.external else request.script_root + entry.path
-        yield RailLink(entry.label, entry.icon, href, entry.external, _current(entry))
+        current = _current(entry)
+        yield RailLink(entry.label, entry.icon, href, entry.external, entry.is_rare, current)
 
 
 def _current(entry: Entry) -> str:
@@ -111,12 +120,26 @@ _ADVICE: Final = {
         "Nothing was submitted.",
         "Look for it in the catalog. Was it renamed, or is its module missing from CELERIAC_TASKS?",
     ),
+    "unknown_queue": Advice(
+        "Nothing was changed.",
+        "A queue is known while a task is routed to it, CELERIAC_QUEUES names it, or a worker "
+        "consumes it.",
+    ),
+    "unknown_worker": Advice(
+        "Nothing was changed.",
+        "A worker stays known for a day after its last heartbeat. Start one: celeriac worker",
+    ),
+    "worker_refused": Advice(
+        "The worker goes on as before.", "Look at its page for how it is now."
+    ),
+    "cross_site": Advice("Nothing was changed.", "Whoever sent you here cannot act in your name."),
     "stale_form": Advice(
         "Nothing was submitted and nothing was cancelled.",
         "Go back, copy what you would not like to type again, and reload that page.",
     ),
     "run_not_found": Advice(
-        "Results are kept for a limited time after a run ends; then the run is forgotten.",
+        "Nothing was changed. The history keeps each run that ended for some time "
+        "(CELERIAC_HISTORY_DAYS); then it is forgotten.",
         "Check the identifier. The task can be submitted again from its page.",
     ),
 }
@@ -236,6 +259,7 @@ def install(app: Flask) -> None:
         duration=duration_words,
         duration_short=duration_short,
         prose=prose,
+        thousands="{:,}".format,
         code_words=code_words,
     )
     app.jinja_env.globals.update(

@@ -10,12 +10,15 @@ from flask_openapi import OpenAPI
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from celeriac.catalog import TaskSpec
-from celeriac.runs import Run, SubmitOptions
+from celeriac.catalog import ArgumentsSchema, TaskSpec
+from celeriac.runs import BatchLine, BulkProgress, LetterProgress, Run, SubmitOptions
+from celeriac.web.api.bulk import BulkCount
 from celeriac.web.context import runs
 
 REF = "#/components/schemas/"
 SUBMIT_PATH = "/api/v1/tasks/{name}/runs"
+WAITING_PATHS = (SUBMIT_PATH, "/api/v1/runs/{run_id}", "/api/v1/runs/{run_id}/resubmit")
+"""Whose answer may come when the run has ended."""
 PREFER = {
     "name": "Prefer",
     "in": "header",
@@ -24,6 +27,18 @@ PREFER = {
     "schema": {"type": "string", "pattern": r"^wait=\d+$"},
     "example": "wait=10",
 }
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A text in quotes, new for each submission: sending the same again under the "
+    "same key answers with the first run, and submits no other.",
+    "schema": {"type": "string"},
+    "example": '"5b3c8a1e-0f4d-4c55-9d0a-6a2b7e1f3c90"',
+}
+KEYED_PATHS = (SUBMIT_PATH, "/api/v1/runs/{run_id}/resubmit")
+BATCH_PATH = "/api/v1/runs/batch"
+NDJSON = "application/x-ndjson"
 PROBLEM = "Problem"
 EXTENSION = "celeriac.openapi"
 """Where an app keeps its document: neither its views nor its catalog change while it runs."""
@@ -41,7 +56,8 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """What went wrong (RFC 9457).
 
-    `errors` names each field of a 422, `near` the tasks that may have been meant.
+    `errors` names each field of a 422, `near` the tasks that may have been meant, `run_id` the
+    run that an unconfirmed submission would be. Problems of lines have no `instance`.
     """
 
     type: str
@@ -49,9 +65,18 @@ class Problem(BaseModel):
     status: int
     code: str
     detail: str
-    instance: str
+    instance: str | None = None
     errors: list[FieldError] = []
     near: list[str] = []
+    run_id: str | None = None
+
+
+class BatchAnswer(BaseModel):
+    """What has become of one line of a batch: a run's identifier, or what was wrong."""
+
+    line: int
+    id: str | None = None
+    problem: Problem | None = None
 
 
 @docs.get("/openapi.json")
@@ -78,7 +103,10 @@ def document(app: OpenAPI, tasks: list[TaskSpec]) -> dict[str, Any]:
     # Whether a body is needed depends on the task.
     paths[SUBMIT_PATH]["post"]["requestBody"]["required"] = False
     paths |= {SUBMIT_PATH.format(name=quote(t.name, safe="")): _operation(t) for t in tasks}
-    schemas = _schemas(Problem) | _schemas(SubmitOptions) | _schemas(Run)
+    paths[BATCH_PATH]["post"] |= _batch_bodies()
+    schemas = _schemas(BatchLine) | _schemas(BatchAnswer)
+    schemas |= _schemas(Problem) | _schemas(SubmitOptions) | _schemas(Run)
+    schemas |= _schemas(BulkProgress) | _schemas(BulkCount) | _schemas(LetterProgress)
     for task in tasks:
         schemas |= _schemas_of_task(task)
     components = found["components"] | {"schemas": found["components"]["schemas"] | schemas}
@@ -100,7 +128,7 @@ def _operation(task: TaskSpec) -> dict[str, Any]:
     operation = {
         "operationId": f"submit.{escaped(task.name)}",
         "summary": task.summary or f"Submit {task.name}",
-        "description": task.description,
+        "description": "\n\n".join(filter(None, [task.warning, task.description])),
         "tags": ["submit"],
         "requestBody": {"required": needed, "content": {"application/json": {"schema": body}}},
         "responses": {status: _run_response(text) for status, text in _OUTCOMES.items()},
@@ -108,6 +136,21 @@ def _operation(task: TaskSpec) -> dict[str, Any]:
     return _with_problems(SUBMIT_PATH, {"post": operation})
 
 
+def _batch_bodies() -> dict[str, Any]:
+    """Say what one line of a batch is, and one of its answer."""
+    responses = {"200": {"description": "An answer for each line, in order."} | _lines(BatchAnswer)}
+    default = {"default": _PROBLEM_RESPONSE}
+    return {"requestBody": {"required": True} | _lines(BatchLine), "responses": responses | default}
+
+
+def _lines(model: type[BaseModel]) -> dict[str, Any]:
+    return {"content": {NDJSON: {"schema": {"$ref": REF + model.__name__}}}}
+
+
+_PROBLEM_RESPONSE = {
+    "description": "A problem.",
+    "content": {"application/problem+json": {"schema": {"$ref": REF + PROBLEM}}},
+}
 _OUTCOMES = {"200": "The run ended within the time to wait.", "202": "The broker has the run."}
 
 
@@ -121,10 +164,11 @@ def _with_problems(path: str, item: dict[str, Any]) -> dict[str, Any]:
     for method, operation in item.items():
         responses = {s: r for s, r in operation["responses"].items() if s != "422"}
         parameters = list(operation.get("parameters", []))
-        if path in (SUBMIT_PATH, "/api/v1/runs/{run_id}"):
+        if path in WAITING_PATHS:
             parameters.append(PREFER)
-        content = {"application/problem+json": {"schema": {"$ref": REF + PROBLEM}}}
-        responses["default"] = {"description": "A problem.", "content": content}
+        if path in KEYED_PATHS:
+            parameters.append(IDEMPOTENCY_KEY)
+        responses["default"] = _PROBLEM_RESPONSE
         changed[method] = operation | {"responses": responses, "parameters": parameters}
     return changed
 
@@ -152,7 +196,11 @@ def _schemas_of_task(task: TaskSpec) -> dict[str, Any]:
     Two dashes cannot follow a name that `escaped` has written, so they tell where it ends.
     """
     name = _component(task)
-    schema = _finite(task.model.model_json_schema(ref_template=f"{REF}{name}--{{model}}"))
+    schema = _finite(
+        task.model.model_json_schema(
+            ref_template=f"{REF}{name}--{{model}}", schema_generator=ArgumentsSchema
+        )
+    )
     definitions = schema.pop("$defs", {})
     return {name: schema} | {f"{name}--{n}": d for n, d in definitions.items()}
 

@@ -8,46 +8,98 @@ from typing import Any
 
 from flask import Flask, Response, render_template, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
+from celeriac.access.errors import (
+    AuthenticationOffError,
+    ForbiddenError,
+    LastAdminError,
+    LinkSpentError,
+    NotSignedInError,
+    SignInError,
+    TooManyAttemptsError,
+    UnknownTokenError,
+    UnknownUserError,
+)
 from celeriac.errors import (
     BrokerUnavailableError,
     CeleriacError,
     HistoryUnavailableError,
     InvalidInputError,
+    InvalidKeyError,
+    KeyInProgressError,
+    KeyReusedError,
+    LineError,
+    LineTooLongError,
     ResultsUnavailableError,
     RunFinishedError,
     RunNotFoundError,
+    RunUnheardOfError,
     TransientError,
     UnconfirmedError,
+    UnknownQueueError,
     UnknownTaskError,
+    UnknownWorkerError,
+    WorkerRefusedError,
 )
 from celeriac.web.context import settings
 
 STATUS: dict[type[CeleriacError], int] = {
+    AuthenticationOffError: 404,
+    ForbiddenError: 403,
     InvalidInputError: 422,
+    InvalidKeyError: 400,
+    KeyInProgressError: 409,
+    KeyReusedError: 422,
+    LastAdminError: 409,
+    LineError: 400,
+    LineTooLongError: 413,
+    LinkSpentError: 404,
+    NotSignedInError: 401,
     RunFinishedError: 409,
     RunNotFoundError: 404,
+    SignInError: 401,
+    TooManyAttemptsError: 429,
     TransientError: 503,
+    UnknownQueueError: 404,
     UnknownTaskError: 404,
+    UnknownTokenError: 404,
+    UnknownUserError: 404,
+    UnknownWorkerError: 404,
+    WorkerRefusedError: 409,
 }
 TITLES: dict[type[CeleriacError], str] = {
+    AuthenticationOffError: "Nobody signs in here",
     BrokerUnavailableError: "The broker is away",
+    ForbiddenError: "Not for you",
     HistoryUnavailableError: "The history is away",
+    LastAdminError: "The last administrator",
+    LinkSpentError: "This link is spent",
+    NotSignedInError: "Sign in first",
     ResultsUnavailableError: "The result backend is away",
     RunNotFoundError: "No such run",
+    RunUnheardOfError: "No such run",
     UnconfirmedError: "The broker did not confirm",
+    UnknownQueueError: "No such queue",
+    TooManyAttemptsError: "Too many attempts",
     UnknownTaskError: "No such task",
+    UnknownTokenError: "No such token",
+    UnknownUserError: "No such user",
+    UnknownWorkerError: "No such worker",
+    WorkerRefusedError: "The worker cannot do that",
 }
 """What pages say instead of the status' own words."""
+INVALID_INPUT = "The input does not fit; see errors."
 API_PREFIX = "/api/"
+CODE = "celeriac.problem"
+"""Where in a request's environ the code of its problem stands."""
 
 logger = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
     """Let every error of the app leave as a problem or as a page."""
-    app.register_error_handler(CeleriacError, _of_celeriac_error)
+    app.register_error_handler(CeleriacError, of_celeriac_error)
     app.register_error_handler(HTTPException, _of_http_error)
     app.register_error_handler(Exception, _of_anything_else)
 
@@ -63,9 +115,10 @@ def problem(
 ) -> Response:
     """Make the answer to a request that failed, in the form that the client understands.
 
-    `title` is a page's heading; `near` names tasks that may have been meant.
+    `title` is a page's heading; `near` names what may have been meant.
     """
-    if not _wants_page():
+    request.environ[CODE] = code
+    if not wants_page():
         return plain_problem(status, code, detail, **more | ({"near": near} if near else {}))
     heading = title or http.HTTPStatus(status).phrase
     page = render_template(
@@ -85,20 +138,52 @@ def plain_problem(status: int, code: str, detail: str, **more: Any) -> Response:
     )
 
 
+def problem_of(error: CeleriacError) -> dict[str, Any]:
+    """Describe an error of ours for programs, apart from any request (RFC 9457)."""
+    status = _status_of(error)
+    found: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "code": error.code,
+        "detail": str(error),
+    }
+    if isinstance(error, InvalidInputError):
+        found["detail"] = INVALID_INPUT
+        found["errors"] = _errors(error)
+    if near := getattr(error, "near", ()):
+        found["near"] = near
+    return found | _run_of(error)
+
+
 def of_invalid_input(error: InvalidInputError) -> Response:
     """Name each field that is wrong."""
-    errors = [{"pointer": p.pointer, "detail": p.detail} for p in error.problems]
-    return problem(422, error.code, "The input does not fit; see errors.", errors=errors)
+    return problem(422, error.code, INVALID_INPUT, errors=_errors(error))
 
 
-def _of_celeriac_error(error: CeleriacError) -> Response:
+def _run_of(error: CeleriacError) -> dict[str, str]:
+    """Name the run that may exist after all."""
+    return {"run_id": error.run_id} if isinstance(error, UnconfirmedError) else {}
+
+
+def _errors(error: InvalidInputError) -> list[dict[str, str]]:
+    return [{"pointer": p.pointer, "detail": p.detail} for p in error.problems]
+
+
+def _status_of(error: CeleriacError) -> int:
+    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
+
+
+def of_celeriac_error(error: CeleriacError) -> Response:
+    """Answer with an error of ours, as a problem or as a page."""
     if isinstance(error, InvalidInputError):
         return of_invalid_input(error)
-    status = next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
+    status = _status_of(error)
     if status == 500:
         return _of_anything_else(error)
     title, near = TITLES.get(type(error)), getattr(error, "near", ())
-    response = problem(status, error.code, str(error), title=title, near=near)
+    more = _run_of(error)
+    response = problem(status, error.code, str(error), title=title, near=near, **more)
     if isinstance(error, TransientError):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
@@ -113,6 +198,8 @@ def _of_http_error(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         limit = settings().max_body_bytes
         detail = f"The body is larger than {limit} bytes (CELERIAC_MAX_BODY_BYTES)."
+    if isinstance(error, NotFound):
+        detail = f"Nothing has the address {request.path}; /docs lists what there is."
     response = problem(error.code or 500, error.name.lower().replace(" ", "_"), detail)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
@@ -131,7 +218,8 @@ def _of_anything_else(error: Exception) -> Response:
     return problem(500, "internal", "This is a fault of ours; the server's log tells more.")
 
 
-def _wants_page() -> bool:
+def wants_page() -> bool:
+    """Tell whether a person asks, and no program."""
     if request.path.startswith(API_PREFIX):
         return False
     best = request.accept_mimetypes.best_match(["application/json", "text/html"])

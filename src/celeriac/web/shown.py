@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
+from celeriac.marks import is_mark, readable
 from celeriac.web.look import json_html
 
 SHOWN_MAX: Final = 100_000
@@ -47,10 +48,12 @@ class Shown:
 
 def shown(value: Any) -> Shown:
     """Write a value for a page: text as it is, the rest as JSON, unless it is nested too deep."""
+    if is_mark(value):
+        value = readable(value)
     if isinstance(value, str):
         return Shown(value[:SHOWN_MAX], left_out=_words(len(value) - SHOWN_MAX))
     try:
-        return _shown_json(value)
+        return _shown_json(readable(value))
     except RecursionError:
         return Shown("", is_json=True, left_out="all")
 

@@ -14,7 +14,8 @@ from celeriac.web.form_values import json_or_words
 
 ONE_LINE_MAX: Final = 60
 RUN_FLAGS: Final = frozenset(
-    {"queue", "priority", "countdown", "eta", "expires", "wait", "json", "help"}
+    {"queue", "priority", "countdown", "eta", "expires", "tag", "idempotency-key"}
+    | {"wait", "json", "help"}
 )
 """The command's own options; a task's argument of the same name gets the prefix `--arg-`."""
 MORE_FLAG: Final = "more"
@@ -95,8 +96,15 @@ def _command(
             words += [_flag(flags[key], text) for text in _typed(shapes[key], args[key])]
     if more:
         words.append(_flag(flags[REST], json.dumps(more, ensure_ascii=False)))
-    words += [_flag(key, _plain(value)) for key, value in options.items()]
+    words += [_flag(word, text) for key in options for word, text in _option(key, options[key])]
     return " ".join([*words, "--wait"])
+
+
+def _option(key: str, value: Any) -> list[tuple[str, str]]:
+    """Give what is typed for an option of the run: each tag is one."""
+    if key == "tags":
+        return [("tag", _plain(tag)) for tag in value]
+    return [(key, _plain(value))]
 
 
 def _flags(schema: JsonSchema) -> dict[str, str]:
@@ -138,7 +146,9 @@ def _flag(word: str, value: str | bool) -> str:
 
 
 def _python(name: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    settings = {key: _python_option(key, value) for key, value in options.items()}
+    settings = {key: _python_option(key, options[key]) for key in options if key != "tags"}
+    if "tags" in options:  # Celery knows no tags; our workers find them in the message's headers.
+        settings["headers"] = repr({"celeriac_tags": options["tags"]})
     lines = ["from celeriac.celery import app"]
     if any(text.startswith("datetime") for text in settings.values()):
         lines.insert(0, "from datetime import datetime\n")

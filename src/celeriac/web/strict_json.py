@@ -1,9 +1,10 @@
-"""JSON as RFC 8259 has it: no NaN, no Infinity, and no document that breaks the parser."""
+"""Flask's JSON, read strictly: no NaN, no Infinity, and no document that breaks the parser."""
 
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 from flask.json.provider import DefaultJSONProvider
+
+from celeriac.runs import strict_loads
 
 
 class StrictJSON(DefaultJSONProvider):
@@ -15,11 +16,4 @@ class StrictJSON(DefaultJSONProvider):
         Raises:
             ValueError: it is malformed, or nested too deep to be meant.
         """
-        try:
-            return json.loads(s, parse_constant=_refuse, **kwargs)
-        except RecursionError:
-            raise ValueError("The document is nested too deep.") from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON.")
+        return strict_loads(s, **kwargs)

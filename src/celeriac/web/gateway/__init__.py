@@ -12,7 +12,15 @@ work and chunks between the event loop and threads, `upload` carries the request
 """
 
 from celeriac.web.gateway.asgi import Gateway
-from celeriac.web.gateway.live import LiveStream, answer_later, live_response
+from celeriac.web.gateway.live import Chunks, LiveStream, answer_later, is_unfinished, live_response
 from celeriac.web.gateway.server import serve
 
-__all__ = ["Gateway", "LiveStream", "answer_later", "live_response", "serve"]
+__all__ = [
+    "Chunks",
+    "Gateway",
+    "LiveStream",
+    "answer_later",
+    "is_unfinished",
+    "live_response",
+    "serve",
+]

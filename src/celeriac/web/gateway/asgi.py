@@ -24,6 +24,11 @@ Step = Coroutine[Any, Any, None]
 LONG_THREAD_TIMEOUT_S = 10.0
 """How long a long request waits for a thread of its own before it is refused."""
 
+CUT_OFF = plain_reply(
+    503,
+    b"The server stops before this was done; it may be carried out all the same. Try again.\n",
+    retry_after=b"1",
+)
 BUSY = plain_reply(503, b"Too many long requests are open. Try again.\n", retry_after=b"5")
 
 
@@ -41,10 +46,24 @@ class Gateway:
         self._short: ShortThreads[Reply] = ShortThreads(short_threads)
         self._free_long_threads = asyncio.Semaphore(long_threads)
         self._stopping = asyncio.Event()
+        self._unanswered: set[asyncio.Future[Reply]] = set()
 
     def stop(self) -> None:
         """End live streams and waits, so that open requests finish soon."""
         self._stopping.set()
+
+    def cut_off(self) -> None:
+        """Answer what still waits for the app, since nobody will wait any longer."""
+        for future in self._unanswered:
+            if not future.done():
+                future.set_result(CUT_OFF)
+
+    async def _answer_of(self, future: asyncio.Future[Reply]) -> Reply:
+        self._unanswered.add(future)
+        try:
+            return await future
+        finally:
+            self._unanswered.discard(future)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -61,7 +80,8 @@ class Gateway:
             return
         environ = make_environ(scope, upload.open())
         call = AppCall(self._app, environ).reply
-        reply = await (self._short.run(call) if upload.is_complete else self._reply_long(call))
+        short = upload.is_complete
+        reply = await (self._reply_short(call) if short else self._reply_long(call))
         if isinstance(reply.body, Later):
             reply = await self._reply_later(reply.body, environ, upload)
         await self._send(reply, send, upload)
@@ -69,7 +89,8 @@ class Gateway:
     async def _run_long(self, call: Callable[[], T]) -> asyncio.Future[T] | None:
         """Run `call` in a thread of its own; None when none becomes free in time."""
         try:
-            await asyncio.wait_for(self._free_long_threads.acquire(), LONG_THREAD_TIMEOUT_S)
+            async with asyncio.timeout(LONG_THREAD_TIMEOUT_S):
+                await self._free_long_threads.acquire()
         except TimeoutError:
             return None
         try:
@@ -80,9 +101,12 @@ class Gateway:
         future.add_done_callback(lambda _: self._free_long_threads.release())
         return future
 
+    async def _reply_short(self, call: Callable[[], Reply]) -> Reply:
+        return await self._answer_of(self._short.run(call))
+
     async def _reply_long(self, call: Callable[[], Reply]) -> Reply:
         future = await self._run_long(call)
-        return await future if future else BUSY
+        return await self._answer_of(future) if future else BUSY
 
     async def _reply_later(self, later: Later, environ: "WSGIEnvironment", upload: Upload) -> Reply:
         call = AppCall(lambda *arguments: later.respond()(*arguments), environ).reply
@@ -90,7 +114,7 @@ class Gateway:
             return await self._reply_long(call)
         ends = upload.wait_for_disconnect(), _wait_for(self._stopping)
         await _run_until_first(later.wait(), *ends)
-        return await self._short.run(call)
+        return await self._reply_short(call)
 
     async def _send(self, reply: Reply, send: Send, upload: Upload) -> None:
         match reply.body:

@@ -66,6 +66,11 @@ def live_response(chunks: Chunks, mimetype: str = "text/event-stream") -> Respon
     return Response(LiveStream(chunks), mimetype=mimetype, headers=headers, direct_passthrough=True)
 
 
+def is_unfinished(response: Response) -> bool:
+    """Tell whether the real answer is made later; what is done after an answer waits for that."""
+    return isinstance(response.response, Later)
+
+
 def answer_later(
     respond: Callable[[], ResponseReturnValue], until: Until | None = None
 ) -> Response:

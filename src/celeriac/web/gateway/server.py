@@ -22,6 +22,8 @@ OPEN_REQUESTS = 8192
 """Above granian's default of 1024, which a thousand viewers would use up."""
 
 OPEN_FILES = 65_536
+SAY_SO_WITHIN_S = 1.0
+"""How long it may take to answer those whose requests are cut off."""
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ log = logging.getLogger(__name__)
 def serve(app: "WSGIApplication", host: str, port: int, *, grace_s: float = 20.0) -> None:
     """Serve `app` in this process until SIGTERM or SIGINT, then let open requests finish.
 
-    Live streams and waits are ended at once; what else is open has `grace_s` seconds.
+    Live streams and waits are ended at once; what else is open has `grace_s` seconds, or until a
+    second signal. What is not answered then gets a 503, and may be carried out all the same.
 
     Raises:
         ConfigurationError: nobody can listen on this address.
@@ -54,18 +57,31 @@ def serve(app: "WSGIApplication", host: str, port: int, *, grace_s: float = 20.0
 
 
 async def _serve_until_signal(server: Server, gateway: Gateway, grace_s: float) -> None:
-    stopped = asyncio.Event()
+    signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     serving = asyncio.ensure_future(server.serve())
-    stopping = asyncio.ensure_future(stopped.wait())
-    await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await _first_of(serving, signals, None)
     gateway.stop()
     _silence_granian()
     server.stop()  # type: ignore[no-untyped-call]
-    _, unfinished = await asyncio.wait([serving], timeout=grace_s)
-    if unfinished:
-        log.warning("Requests that were still open after %g s are cut off.", grace_s)
+    await _first_of(serving, signals, grace_s)
+    if not serving.done():
+        log.warning("Requests that were still open after the time of grace are cut off.")
+        gateway.cut_off()
+        await _first_of(serving, signals, SAY_SO_WITHIN_S)
+
+
+async def _first_of(
+    serving: asyncio.Future[None], signals: asyncio.Queue[int], timeout_s: float | None
+) -> None:
+    """Wait for the server's end, a signal, or the end of the time."""
+    signal_came = asyncio.ensure_future(signals.get())
+    try:
+        first: set[asyncio.Future[Any]] = {serving, signal_came}
+        await asyncio.wait(first, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        signal_came.cancel()
 
 
 def _silence_granian() -> None:

@@ -82,13 +82,15 @@ form.addEventListener("invalid", (event) => {
   if (folded) folded.open = true;
 }, true);
 
-form.addEventListener("submit", () => {
+form.addEventListener("submit", (event) => {
   const button = form.querySelector("[type=submit]");
+  if (!button) return event.preventDefault();
   button.classList.add("busy");
   setTimeout(() => { button.disabled = true; });
 });
 addEventListener("pageshow", () => {
   const button = form.querySelector("[type=submit]");
+  if (!button) return; // Who may only look has none.
   button.disabled = false;
   button.classList.remove("busy");
 });

@@ -6,6 +6,21 @@ function setMark(css, word) {
   if (!mark) return;
   mark.dataset.mark = css;
   mark.querySelector("b").textContent = word;
+  document.body.classList.toggle("stale", css === "off");
+}
+
+// The server draws the page anew every five seconds at least.
+const SILENT_MS = 12_000;
+let heardAt = Date.now();
+
+function heard() {
+  heardAt = Date.now();
+  if (mark?.dataset.mark === "off") setMark("on", "live");
+}
+
+function doubt() {
+  if (document.hidden) heardAt = Date.now();
+  else if (Date.now() - heardAt > SILENT_MS) setMark("off", "Reconnecting… nothing comes from the server");
 }
 
 function say(text) {
@@ -54,10 +69,21 @@ function remember() {
 }
 
 live.addEventListener("htmx:after:swap", follow);
-live.addEventListener("htmx:sse:after:connection", () => setMark("on", "live"));
-live.addEventListener("htmx:sse:error", () => setMark("off", "connection lost, trying again"));
-live.addEventListener("unavailable", () => setMark("off", "the result backend is away, trying again"));
-live.addEventListener("finished", () => mark?.remove());
+live.addEventListener("htmx:sse:after:connection", () => {
+  heardAt = Date.now();
+  setMark("on", "live");
+});
+live.addEventListener("htmx:after:swap", heard);
+live.addEventListener("log", heard);
+let doubting;
+if (mark) doubting = setInterval(doubt, 1000);
+live.addEventListener("htmx:sse:error", () => setMark("off", "Reconnecting… the connection is lost"));
+live.addEventListener("unavailable", () => setMark("off", "Reconnecting… the result backend is away"));
+live.addEventListener("finished", () => {
+  clearInterval(doubting);
+  mark?.remove();
+  document.body.classList.remove("stale");
+});
 document.addEventListener("htmx:response:error", ({ detail }) => {
   say(`The server answered ${detail.ctx.response.status}; nothing was changed`);
 });
@@ -68,3 +94,43 @@ live.addEventListener("htmx:error", ({ target }) => {
   say("The server cannot be reached; nothing was cancelled");
 });
 remember();
+
+// --- Relatives: children come and go on without an event of this run ----------------------------
+
+const LOOK_AGAIN_MS = 2000;
+let drawn; // The relatives as the server drew them last; the page itself changes times in them.
+
+async function lookAgain() {
+  const panel = document.getElementById("lineage");
+  if (!panel?.dataset.refresh) return;
+  if (!document.hidden && !panel.contains(document.activeElement)) {
+    try {
+      const answer = await fetch(panel.dataset.refresh);
+      const html = answer.ok ? await answer.text() : drawn;
+      if (html !== drawn) {
+        drawn = html;
+        panel.outerHTML = html;
+        document.dispatchEvent(new Event("htmx:after:swap"));
+      }
+    } catch {
+      // The server is away; the mark beside the title says so.
+    }
+  }
+  setTimeout(lookAgain, LOOK_AGAIN_MS);
+}
+
+setTimeout(lookAgain, LOOK_AGAIN_MS / 2);
+
+// --- The JSON as it is now, once somebody opens it ----------------------------------------------
+
+const raw = document.getElementById("raw");
+
+raw?.addEventListener("toggle", async () => {
+  if (!raw.open || !mark) return; // A run that had ended is in the page as it is.
+  try {
+    const answer = await fetch(raw.dataset.source);
+    if (answer.ok) document.getElementById("raw-text").textContent = JSON.stringify(await answer.json(), null, 2);
+  } catch {
+    // What the page began with stays.
+  }
+});

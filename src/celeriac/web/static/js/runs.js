@@ -1,9 +1,9 @@
-// The list of runs: filters apply as they are chosen, rows answer to clicks and arrows, and the
-// first page asks for its rows again every few seconds while somebody can see it.
+// The list of runs: filters apply as they are chosen, rows answer to clicks and keys.
+// Beside it: runs-live.js (refreshing), runs-select.js (marking rows), runs-bulk.js (acting on many),
+// runs-saved.js (filters with a name).
 const form = document.querySelector("[data-runs-filter]");
 const list = document.getElementById("runs");
-const toggle = document.querySelector("[data-live-toggle]");
-const EVERY_MS = 3000;
+const keysDialog = document.getElementById("runs-keys");
 
 // --- Filters -----------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ function takeFocus() {
 }
 
 form.addEventListener("change", ({ target }) => {
-  if (target.tagName !== "SELECT") return;
+  if (!target.matches("select, [data-tag]")) return;
   keepFocus(target.id);
   form.requestSubmit();
 });
@@ -36,9 +36,12 @@ form.addEventListener("click", ({ target }) => {
   const chip = target.closest(".state-chip");
   if (chip) keepFocus(chip.id);
 });
-// What is not filled in does not belong in the address.
+// What is not filled in does not belong in the address. An empty field for one more tag has the name of
+// the tags that are asked for already: those stay.
 form.addEventListener("formdata", ({ formData }) => {
-  for (const [name, value] of [...formData]) if (!value.trim()) formData.delete(name);
+  const filled = [...formData].filter(([, value]) => value.trim());
+  for (const [name] of [...formData]) formData.delete(name);
+  for (const [name, value] of filled) formData.append(name, value);
 });
 
 // --- Rows --------------------------------------------------------------------------------------
@@ -47,73 +50,37 @@ const isSelecting = () => !getSelection().isCollapsed && list.contains(getSelect
 
 function openRow(event) {
   const link = event.target.closest(".run-row")?.querySelector(".run-link");
-  if (!link || event.target.closest("a, button") || isSelecting()) return;
+  if (!link || event.target.closest("a, button, label, input") || isSelecting()) return;
   if (event.ctrlKey || event.metaKey) window.open(link.href, "_blank", "noopener");
   else link.click();
 }
 
-function moveFocus(event) {
-  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+function move(step) {
   const links = [...list.querySelectorAll(".run-link")];
-  const here = links.indexOf(document.activeElement);
-  if (here < 0) return;
+  const here = links.indexOf(document.activeElement.closest(".run-row")?.querySelector(".run-link"));
+  const next = here < 0 ? links[step > 0 ? 0 : -1] : links[here + step];
+  next?.focus();
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+const isTyping = ({ target }) => target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
+const hasDialog = () => document.querySelector("dialog[open]");
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event) || hasDialog()) return;
+  const isArrow = event.key === "ArrowDown" || event.key === "ArrowUp";
+  if (isArrow && !document.activeElement.closest(".run-row")) return; // The page scrolls.
+  const steps = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
+  if (event.key in steps) move(steps[event.key]);
+  else if (event.key === "?") keysDialog.showModal();
+  else return;
   event.preventDefault();
-  links[here + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
 }
 
-list?.addEventListener("click", openRow);
-list?.addEventListener("keydown", moveFocus);
-
-// --- Live --------------------------------------------------------------------------------------
-
-const LIVE_KEY = "celeriac-runs-live";
-let isLive = true;
-let isAsking = false;
-
-function wasLive() {
-  try {
-    return localStorage.getItem(LIVE_KEY) !== "off";
-  } catch {
-    return true;
-  }
+if (list) {
+  list.addEventListener("click", openRow);
+  document.addEventListener("keydown", onKey);
+  list.addEventListener("click", ({ target }) => target.closest("[data-show-keys]") && keysDialog.showModal());
+  keysDialog.addEventListener("click", ({ target }) => target === keysDialog && keysDialog.close());
 }
-
-function setLive(on) {
-  isLive = on;
-  toggle.setAttribute("aria-pressed", String(on));
-  toggle.dataset.mark = on ? "on" : "";
-  try {
-    localStorage.setItem(LIVE_KEY, on ? "on" : "off");
-  } catch {
-    // It holds for this page then.
-  }
-}
-
-function ask() {
-  if (!isLive || isAsking || document.hidden || isSelecting()) return;
-  list.dispatchEvent(new CustomEvent("celeriac:refresh"));
-}
-
-function asked(mark) {
-  isAsking = false;
-  if (isLive) toggle.dataset.mark = mark;
-  toggle.title = mark === "on" ? "Refresh the list every 3 seconds" : "The server does not answer; still trying";
-}
-
-function follow() {
-  setLive(wasLive());
-  toggle.addEventListener("click", () => {
-    setLive(!isLive);
-    ask();
-  });
-  list.addEventListener("htmx:before:request", () => { isAsking = true; });
-  list.addEventListener("htmx:after:request", ({ detail }) => asked(detail.ctx.response.status < 400 ? "on" : "off"));
-  list.addEventListener("htmx:error", () => asked("off"));
-  // Rows that come from now on are new, and show it for a moment.
-  list.addEventListener("htmx:before:swap", () => list.classList.add("runs-following"));
-  document.addEventListener("visibilitychange", ask);
-  setInterval(ask, EVERY_MS);
-}
-
 takeFocus();
-if (toggle && list) follow();

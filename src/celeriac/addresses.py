@@ -1,0 +1,50 @@
+"""Addresses of servers: which schemes each may have, and what is wrong with one, in words."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr
+
+BROKER_SCHEMES = ("amqp", "amqps", "redis", "rediss", "redis+socket")
+REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
+HISTORY_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+
+
+def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
+    def check(url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        try:
+            _ = parts.port
+        except ValueError:
+            # Python's message would quote the address, and the password may be in it.
+            raise ValueError(
+                "has no valid port; write a password's special characters as %2F, %40 ..."
+            ) from None
+        if parts.scheme not in schemes:
+            raise ValueError(
+                f"has the scheme {parts.scheme!r}; expected one of {', '.join(schemes)}, "
+                f"for example {schemes[0]}://host"
+            )
+        if not (parts.hostname or parts.path.strip("/")):
+            raise ValueError(f"names no host; expected {schemes[0]}://host")
+        database = parts.path.strip("/")
+        if parts.scheme in ("redis", "rediss") and database and not database.isdecimal():
+            raise ValueError("ends in no database number; expected redis://host:6379/0")
+        return url
+
+    return AfterValidator(check)
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("is no address of a web; expected https://celeriac.example.org")
+    return url.rstrip("/")
+
+
+BrokerUrl = Annotated[SecretStr, _url_with(BROKER_SCHEMES)]
+RedisUrl = Annotated[SecretStr, _url_with(REDIS_SCHEMES)]
+SmtpUrl = Annotated[SecretStr, _url_with(SMTP_SCHEMES)]
+HistoryUrl = Annotated[SecretStr, _url_with(HISTORY_SCHEMES)]
+PublicUrl = Annotated[str, AfterValidator(_web_address)]

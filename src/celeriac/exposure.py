@@ -1,0 +1,43 @@
+"""Who can reach the web and Flower, and by which address."""
+
+from ipaddress import ip_address
+
+from celeriac.errors import ConfigurationError
+from celeriac.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+EVERY_INTERFACE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - replaced, never listened on
+
+
+def is_on_loopback(settings: Settings) -> bool:
+    """Tell whether nobody beyond this machine can reach the web."""
+    try:
+        return ip_address(settings.host).is_loopback
+    except ValueError:
+        return settings.host.lower() == "localhost"
+
+
+def flower_host(settings: Settings) -> str:
+    """Give where Flower listens: it knows no users of ours, so nobody else may reach it."""
+    return settings.host if is_on_loopback(settings) else LOOPBACK
+
+
+def web_url(settings: Settings) -> str:
+    """Give the address by which people reach the web, without a slash at its end."""
+    if settings.public_url:
+        return settings.public_url
+    host = EVERY_INTERFACE.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def require_closed(settings: Settings) -> None:
+    """Check that strangers cannot run tasks.
+
+    Raises:
+        ConfigurationError: they could.
+    """
+    if not (settings.authentication or is_on_loopback(settings)):
+        raise ConfigurationError(
+            f"CELERIAC_HOST is {settings.host}, so everybody who reaches this machine could run "
+            "tasks. Set CELERIAC_AUTHENTICATION=on, or listen on 127.0.0.1."
+        )

@@ -1,0 +1,241 @@
+"""Dead letters: messages that can never be executed as they are. They wait until a person acts."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Self
+
+from celery import Celery
+from pydantic import BaseModel, ConfigDict, Field
+
+from celeriac.backend import RunBackend
+from celeriac.catalog import Catalog
+from celeriac.errors import CeleriacError, TransientError
+from celeriac.marks import Keeping
+from celeriac.queues import names_of
+from celeriac.replays import once_more
+from celeriac.runs.amqp_letter_box import AmqpBox
+from celeriac.runs.history import RunHistory
+from celeriac.runs.letter_boxes import Found, LetterBox, LetterCount, RawLetter, Send
+from celeriac.runs.letter_news import LetterNews, request_of
+from celeriac.runs.letter_watch import LetterWatch
+from celeriac.runs.letters import (
+    Letter,
+    LetterList,
+    LetterSelection,
+    call_of,
+    groups_of,
+    letter_of,
+    run_id_of,
+)
+from celeriac.runs.pace import Pace
+from celeriac.runs.redis_letter_box import RedisBox
+from celeriac.runs.run import Run
+from celeriac.runs.store import RunStore
+from celeriac.settings import Settings
+from celeriac.worker_events import kept_args
+
+MOST_SHOWN = 200
+LOOKED_AT = "Somebody else looks at some of the letters just now. Try again shortly."
+Act = Callable[[RawLetter], None]
+
+
+class LetterProgress(BaseModel):
+    """How far an action on dead letters has come."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: int = Field(description="How many letters there were when it began.")
+    seen: int = 0
+    done: int = Field(0, description="Letters that were replayed or discarded.")
+    finished: bool = False
+    stopped: str | None = Field(None, description="Why it could not go on; ask again later.")
+
+    def plus(self, *, done: bool) -> Self:
+        """Count one more letter."""
+        return self.model_copy(update={"seen": self.seen + 1, "done": self.done + done})
+
+    def ended(self, *, is_looked_at: bool) -> Self:
+        """Tell the end: success only where every letter was seen."""
+        if is_looked_at or self.seen < self.total:
+            return self.model_copy(update={"stopped": LOOKED_AT})
+        return self.model_copy(update={"finished": True})
+
+
+class DeadLetters:
+    """Lists, replays and discards the dead letters of every queue."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: Celery,
+        catalog: Catalog,
+        store: RunStore,
+        history: RunHistory,
+    ) -> None:
+        self._app = app
+        self._keeping = Keeping(settings.redacted_names, settings.max_value_bytes)
+        self._names = catalog.queues | set(settings.extra_queues)
+        self._store = store
+        self._history = history
+        self._is_on_amqp = app.conf.broker_url.startswith("amqp")
+        self._box: LetterBox = AmqpBox(app) if self._is_on_amqp else RedisBox(app)
+        self._news = LetterNews(app, self._box, store, history)
+
+    def counts(self) -> dict[str, int]:
+        """Give how many dead letters each queue has, where it has any.
+
+        Raises:
+            BrokerUnavailableError
+        """
+        return {name: count.letters for name, count in self.standing().items() if count.letters}
+
+    def standing(self) -> dict[str, LetterCount]:
+        """Give how many dead letters each queue has, and whether somebody has more in hand.
+
+        Raises:
+            BrokerUnavailableError
+        """
+        return self._box.counts(sorted(self._names | names_of([*self._app.amqp.queues.values()])))
+
+    def find(self, queue: str | None = None, group: str | None = None) -> LetterList:
+        """Give the oldest letters of one queue or of all; a group by its name or how it begins.
+
+        Raises:
+            InvalidInputError: no group begins so, or several do.
+            BrokerUnavailableError
+        """
+        counts = {n: c for n, c in self.counts().items() if queue in (None, n)}
+        letters = [each for name in counts for each in self._look(name, MOST_SHOWN)]
+        wanted = LetterSelection(queue=queue, group=group).with_whole_group(letters)
+        shown = [letter for letter in letters if wanted.means(letter)]
+        return LetterList(letters=shown, groups=groups_of(letters), total=sum(counts.values()))
+
+    def replay(
+        self, selection: LetterSelection, rate: float | None = None
+    ) -> Iterator[LetterProgress]:
+        """Publish letters again, at most `rate` a second; each is removed once the broker has it.
+
+        A letter replayed in the very moment in which the broker goes away may be both published
+        and kept: its run is executed once, or is a dead letter twice.
+
+        Raises:
+            InvalidInputError: nothing is selected, or no group of that name.
+            BrokerUnavailableError: nothing was replayed.
+        """
+        return self._act(selection.check(), self._replaying(), Pace(rate))
+
+    def discard(self, selection: LetterSelection) -> Iterator[LetterProgress]:
+        """Remove letters for good.
+
+        Raises:
+            InvalidInputError: nothing is selected, or no group of that name.
+            BrokerUnavailableError: nothing was discarded.
+        """
+        return self._act(selection.check(), nullcontext(lambda letter: None), Pace(None))
+
+    def watch(self) -> None:
+        """Tell, for as long as this process lives, of what the broker puts aside by itself.
+
+        RabbitMQ alone does so.
+        """
+        if self._is_on_amqp:
+            LetterWatch(self).start()
+
+    def tell(self) -> int:
+        """Show runs as dead whose messages the broker put aside by itself; gives how many.
+
+        What expired in a queue is no dead letter but a revoked run, and is removed.
+
+        Raises:
+            BrokerUnavailableError, ResultsUnavailableError
+        """
+        return self._news.tell(self.counts())
+
+    def _look(self, queue: str, most: int) -> Iterator[Letter]:
+        # Others miss what is in hand, so it is read first, and given back.
+        found = [each.letter for each in self._box.go_through(queue, most)]
+        return (letter_of(raw, self._run_of(raw), self._arguments(raw)) for raw in found)
+
+    def _arguments(self, raw: RawLetter) -> dict[str, Any] | None:
+        """Give the arguments as the run's record has them, without secrets."""
+        if call_of(raw) is None:
+            return None
+        return kept_args(self._app, self._keeping, _task_of(raw), request_of(raw))
+
+    def _act(
+        self, selection: LetterSelection, acting: AbstractContextManager[Act], pace: Pace
+    ) -> Iterator[LetterProgress]:
+        counts = self.standing()
+        if selection.queue is not None:
+            counts = {name: count for name, count in counts.items() if name == selection.queue}
+        if selection.names_part_of_group:
+            looked = (each for name in counts for each in self._look(name, MOST_SHOWN))
+            selection = selection.with_whole_group(looked)
+        return self._acted(selection, acting, pace, counts)
+
+    def _acted(
+        self,
+        selection: LetterSelection,
+        acting: AbstractContextManager[Act],
+        pace: Pace,
+        counts: Mapping[str, LetterCount],
+    ) -> Iterator[LetterProgress]:
+        progress = LetterProgress(total=sum(count.letters for count in counts.values()))
+        yield progress
+        try:
+            with acting as act:
+                for found in self._all(counts):
+                    is_meant = selection.means(letter_of(found.letter, self._run_of(found.letter)))
+                    if is_meant:
+                        # All waiting comes first: between the two a letter is there twice.
+                        for _ in pace.wait():
+                            yield progress
+                        act(found.letter)
+                        found.remove()
+                        pace.spend()
+                    progress = progress.plus(done=is_meant)
+                    yield progress
+        except TransientError as error:
+            yield progress.model_copy(update={"stopped": str(error)})
+        else:
+            yield progress.ended(is_looked_at=any(count.is_looked_at for count in counts.values()))
+
+    def _all(self, counts: Mapping[str, LetterCount]) -> Iterator[Found]:
+        for name, count in counts.items():
+            yield from self._box.go_through(name, count.letters)
+
+    def _run_of(self, raw: RawLetter) -> Run | None:
+        run_id = run_id_of(raw)
+        if run_id is None:
+            return None
+        with suppress(CeleriacError):
+            return self._store.get(run_id)
+        return self._history.get_or_none(run_id)
+
+    @contextmanager
+    def _replaying(self) -> Iterator[Act]:
+        with self._box.sending() as send:
+            yield partial(self._send_again, send)
+
+    def _send_again(self, send: Send, raw: RawLetter) -> None:
+        """Send a letter, and then tell of it: what is told may otherwise not be true."""
+        fresh, at = _fresh(raw), datetime.now(UTC)
+        send(fresh)
+        backend, call = self._app.backend, call_of(raw) or ([], {})
+        if isinstance(backend, RunBackend) and run_id_of(raw) is not None:
+            with suppress(TransientError):  # Its worker tells that it starts, which tells as much.
+                change = backend.replay(fresh.lasting_headers, *call, fresh.queue, at)
+                self._store.tell_replayed(change)
+
+
+def _fresh(raw: RawLetter) -> RawLetter:
+    """Give a letter as it is sent again: its expiry has passed, and whoever replays it knows."""
+    headers = {name: None if name == "expires" else v for name, v in raw.headers.items()}
+    return RawLetter(raw.queue, raw.body, once_more(headers), raw.properties)
+
+
+def _task_of(raw: RawLetter) -> str | None:
+    task = raw.headers.get("task")
+    return task if isinstance(task, str) else None

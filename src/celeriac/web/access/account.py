@@ -1,0 +1,89 @@
+"""The page of one's own: what one may do, where one is signed in, password and tokens."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from celeriac.access import Role, User
+from celeriac.access.errors import SignInError
+from celeriac.errors import InvalidInputError
+from celeriac.web.access import cookie
+from celeriac.web.access.gate import me, person
+from celeriac.web.access.orders import LIFETIMES, asked_token
+from celeriac.web.context import access
+
+account = Blueprint("account", __name__)
+
+Page = str | tuple[str, int]
+
+
+@account.get("/account")
+def show() -> Page:
+    """Show what is one's own."""
+    return _page()
+
+
+@account.post("/account/sign-out-everywhere")
+def sign_out_everywhere() -> BaseResponse:
+    """End every session, this one too; tokens stay."""
+    access().sessions.end_all(person(), _user())
+    response = redirect(url_for("signing.show"), 303)
+    cookie.take_away(response)  # type: ignore[arg-type]
+    return response
+
+
+@account.post("/account/password")
+def change_password() -> BaseResponse | Page:
+    """Change the password, given the old one; other browsers are signed out."""
+    old, new, again = (request.form.get(name, "") for name in ("old", "password", "again"))
+    who = person()
+    try:
+        access().users.check(who.name, old)
+    except SignInError:
+        return _page(problems={"old": "That is not the password."})
+    if new != again:
+        return _page(problems={"again": "The two passwords differ."})
+    try:
+        access().users.set_password(who, who.name, new)
+    except InvalidInputError as error:
+        return _page(problems={"password": error.problems[0].detail})
+    flash("The password is changed. Other browsers are signed out.")
+    return redirect(url_for("account.show"), 303)
+
+
+@account.post("/account/tokens")
+def create_token() -> Page:
+    """Make a token, and show it once."""
+    who = person()
+    try:
+        token, text = access().tokens.create(who, _user(), asked_token())
+    except InvalidInputError as error:
+        problems = {each.pointer.strip("/"): each.detail for each in error.problems}
+        return _page(problems=problems)
+    return _page(made=token, text=text)
+
+
+@account.post("/account/tokens/<token_id>/revoke")
+def revoke_token(token_id: str) -> BaseResponse:
+    """Let a token of one's own open nothing any more."""
+    access().tokens.revoke(person(), token_id, _user().id)
+    flash("The token is revoked. It opens nothing any more.")
+    return redirect(url_for("account.show"), 303)
+
+
+def _user() -> User:
+    return access().users.get(me().name)
+
+
+def _page(*, problems: dict[str, str] | None = None, **more: object) -> Page:
+    user = _user()
+    page = render_template(
+        "account.html",
+        user=user,
+        sessions=access().sessions.of_user(user.id),
+        tokens=access().tokens.all(user.id),
+        role_choices=[(role, role) for role in Role if user.role.includes(role)],
+        lifetimes=LIFETIMES,
+        problems=problems or {},
+        **more,
+    )
+    return (page, 422) if problems else page

@@ -1,0 +1,74 @@
+"""One hook for all endpoints: what a request has changed, or tried to, goes to the audit trail."""
+
+from typing import Any, Final
+
+from flask import Response, request
+from pydantic import JsonValue
+
+from celeriac.access import Entry, Identity
+from celeriac.access.audit import OK
+from celeriac.web.access.permissions import Rule, rule_of
+from celeriac.web.context import guard
+from celeriac.web.gateway import is_unfinished
+from celeriac.web.problems import CODE
+
+KEY: Final = "celeriac.identity"
+"""Where in a request's environ it stands who asks; copies of the request have it, too."""
+LONGEST_VALUE: Final = 300
+
+
+def record_change(response: Response) -> Response:
+    """Tell who did it, what came of it, and to what."""
+    keeper, rule = guard(), rule_of(request.endpoint)
+    found: Identity | None = request.environ.get(KEY)
+    if keeper is None or found is None or not rule.action or is_unfinished(response):
+        return response
+    outcome = _outcome(response)
+    if not (rule.told and outcome == OK):
+        entry = Entry.by(
+            found, rule.action, _target(response), outcome=outcome, detail=_detail(rule)
+        )
+        keeper.trail.add(entry)
+    return response
+
+
+def _outcome(response: Response) -> str:
+    if response.status_code < 400:
+        return OK
+    return str(request.environ.get(CODE) or response.status_code)
+
+
+def _target(response: Response) -> str:
+    """Give the run that came of it, or else what the address names."""
+    made = response.headers.get("Location", "").rpartition("/runs/")[2]
+    if made and "/" not in made and "?" not in made and (request.endpoint or "").endswith("submit"):
+        return made
+    given = request.view_args or {}
+    return str(next((given[key] for key in ("run_id", "name", "token_id") if key in given), ""))
+
+
+def _detail(rule: Rule) -> dict[str, Any]:
+    """Tell the address's other parts, and of the body only what the rule names.
+
+    Arguments of runs may be anybody's secrets; runs have records of their own.
+    """
+    named = {**(request.view_args or {}), **_given(rule)}
+    return {name: _short(value) for name, value in named.items() if value not in (None, "", [])}
+
+
+def _given(rule: Rule) -> dict[str, JsonValue]:
+    if not rule.keeps:
+        return {}
+    body = request.get_json(silent=True) if request.is_json else None
+    given = body if isinstance(body, dict) else {**request.args, **request.form}
+    return {name: given[name] for name in rule.keeps if name in given}
+
+
+def _short(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return value[:LONGEST_VALUE]
+    if isinstance(value, list) and len(value) > 10:
+        return [*value[:10], f"and {len(value) - 10} more"]
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    return value

@@ -1,0 +1,222 @@
+"""Signing in with a browser, and what each role sees, may do, and is refused."""
+
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from access_app import PASSWORD, ROOT
+from axe import grave_violations
+from celeriac.access import Access, Role, TokenOrder
+from eventually import eventually
+from running_stack import RunningStack, running_stack
+from screenshots import shot
+
+SETUP = re.compile(r"Become the first administrator, once: (http://\S+)")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Run `celeriac up` where everybody has to sign in; its first administrator is ada."""
+    folder = tmp_path_factory.mktemp("signed-in")
+    with running_stack(folder, environment={"CELERIAC_AUTHENTICATION": "on"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def access(stack: RunningStack) -> Iterator[Access]:
+    """Open the users of the stack, with a viewer and an operator."""
+    access = Access(f"sqlite:///{stack.data_dir}/history.db")
+    for name, role in (("vera", Role.VIEWER), ("otto", Role.OPERATOR), ("anna", Role.ADMIN)):
+        access.users.add(ROOT, name, role)
+        access.users.set_password(ROOT, name, PASSWORD)
+    yield access
+    access.close()
+
+
+def _sign_in(page: Page, stack: RunningStack, name: str, then: str = "/") -> None:
+    page.goto(stack.url + then)
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(stack.url + then)
+
+
+def _status(stack: RunningStack, path: str, token: str, method: str = "GET") -> int:
+    request = urllib.request.Request(stack.url + path, method=method)
+    request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_first_administrator_comes_by_the_printed_link(page: Page, stack: RunningStack) -> None:
+    found = SETUP.search(stack.log)
+    assert found, stack.log
+    page.goto(found[1])
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("The same again").fill(PASSWORD)
+    shot(page, "access/welcome")
+    page.get_by_role("button", name="Keep it and sign in").click()
+    page.wait_for_url(f"{stack.url}/")
+
+    page.get_by_role("link", name="ada").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.wait_for_url("**/sign-in")
+
+
+@pytest.mark.allow_console_error("401")
+def test_wrong_password_leads_nowhere_and_the_right_one_back(
+    page: Page, stack: RunningStack, access: Access
+) -> None:
+    page.goto(f"{stack.url}/queues")
+    page.get_by_label("Name").fill("vera")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("Name or password is wrong.")
+    shot(page, "access/sign-in-refused")
+
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+    page.wait_for_url(f"{stack.url}/queues")
+
+
+@pytest.mark.allow_console_error("403")
+def test_viewer_sees_everything_and_is_offered_nothing(
+    page: Page, stack: RunningStack, access: Access
+) -> None:
+    _sign_in(page, stack, "vera", "/tasks/text.reverse")
+    expect(page.get_by_text("You are viewer, so you cannot run it.")).to_be_visible()
+    for path in ("/", "/runs", "/queues", "/workers", "/tasks/text.reverse"):
+        page.goto(stack.url + path)
+        assert page.locator("main form[method=post]").count() == 0, path
+    for name in ("Pause", "Purge", "Cancel all", "Shut this worker down"):
+        assert page.get_by_text(name).count() == 0
+    assert page.get_by_role("link", name="Admin").count() == 0
+
+    page.goto(f"{stack.url}/admin/users")
+
+    expect(page.get_by_role("heading", name="Not for you")).to_be_visible()
+    shot(page, "access/forbidden")
+
+
+def test_operator_runs_a_task_and_the_trail_tells(
+    new_page: Any, stack: RunningStack, access: Access
+) -> None:
+    page = new_page()
+    _sign_in(page, stack, "otto", "/tasks/text.reverse")
+    page.locator('[name="args.text"]').fill("hello")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator('#run-head[data-state="SUCCESS"]').wait_for()
+    run_id = page.url.rpartition("/")[2]
+    page.goto(f"{stack.url}/queues")
+    assert page.get_by_role("button", name=re.compile("Pause")).count() >= 1
+    assert page.get_by_text("Purge…").count() == 0, "that is an administrator's"
+
+    other = new_page()
+    _sign_in(other, stack, "anna", "/admin/audit")
+    told = other.locator("#audit tr").filter(has_text="run.submit")
+
+    def is_told() -> bool:
+        other.reload()
+        return told.filter(has_text="otto").filter(has_text=run_id[-6:]).count() == 1
+
+    eventually(is_told, deadline_s=20)
+    shot(other, "access/audit")
+    told.get_by_role("link", name=re.compile("…")).first.click()
+    other.wait_for_url(f"**/runs/{run_id}")
+
+
+def test_administrator_adds_a_user_who_follows_the_link(
+    new_page: Any, stack: RunningStack, access: Access
+) -> None:
+    page = new_page()
+    _sign_in(page, stack, "anna", "/admin/users")
+    page.get_by_label("Name").fill("newcomer")
+    page.get_by_role("button", name="Add", exact=True).click()
+    link = page.locator("#once-text").inner_text()
+    shot(page, "access/users-link")
+
+    theirs = new_page()
+    theirs.goto(link)
+    theirs.get_by_label("Password", exact=True).fill(PASSWORD)
+    theirs.get_by_label("The same again").fill(PASSWORD)
+    theirs.get_by_role("button", name="Keep it and sign in").click()
+    theirs.wait_for_url(f"{stack.url}/")
+
+    assert access.users.get("newcomer").has_password
+
+
+def test_token_is_made_on_the_page_and_dies_when_it_is_revoked(
+    page: Page, stack: RunningStack, access: Access
+) -> None:
+    _sign_in(page, stack, "otto", "/account")
+    page.get_by_label("For what").fill("nightly import")
+    page.get_by_label("Role").select_option("operator")
+    page.get_by_role("button", name="Make a token").click()
+    token = page.locator("#once-text").inner_text()
+    shot(page, "access/account-token")
+    assert _status(stack, "/api/v1/runs", token) == 200
+    assert _status(stack, "/api/v1/queues/celery_see/purge", token, "POST") == 403
+
+    page.get_by_role("button", name="Revoke nightly import").click()
+    page.get_by_text("revoked").first.wait_for()
+
+    assert _status(stack, "/api/v1/runs", token) == 401
+
+
+def test_stream_ends_soon_after_its_token_was_revoked(stack: RunningStack, access: Access) -> None:
+    otto = access.users.get("otto")
+    token, text = access.tokens.create(ROOT, otto, TokenOrder("stream", Role.VIEWER))
+    request = urllib.request.Request(f"{stack.url}/api/v1/events")
+    request.add_header("Authorization", f"Bearer {text}")
+
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.readline() == b"retry: 2000\n"
+        access.tokens.revoke(ROOT, token.id)
+        answer.read()  # Up to its end; if it went on, that would time out.
+        assert answer.isclosed()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible(
+    new_page: Any, stack: RunningStack, access: Access, scheme: str
+) -> None:
+    page = new_page(color_scheme=scheme)
+    page.goto(f"{stack.url}/sign-in")
+    assert not grave_violations(page)
+    shot(page, f"access/sign-in-{scheme}")
+    _sign_in(page, stack, "anna", "/account")
+    for path in ("/account", "/admin/users", "/admin/tokens", "/admin/audit"):
+        page.goto(stack.url + path)
+        assert not grave_violations(page), path
+        shot(page, f"access{path.replace('/', '-')}-{scheme}")
+
+
+def test_phone_holds_the_pages(phone: Page, stack: RunningStack, access: Access) -> None:
+    _sign_in(phone, stack, "anna", "/account")
+    for path in ("/account", "/admin/users", "/admin/audit"):
+        phone.goto(stack.url + path)
+        wide = phone.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, path
+        shot(phone, f"access{path.replace('/', '-')}-phone")
+    phone.goto(f"{stack.url}/runs")
+    phone.get_by_role("button", name="More").tap()
+    phone.get_by_role("link", name="anna").tap()
+    phone.wait_for_url("**/account")
+
+
+def test_signs_in_without_scripts(new_page: Any, stack: RunningStack, access: Access) -> None:
+    page = new_page(java_script_enabled=False)
+    _sign_in(page, stack, "anna", "/admin/users")
+
+    assert page.get_by_role("heading", name="Administration").is_visible()

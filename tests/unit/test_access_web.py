@@ -1,0 +1,484 @@
+"""Who gets in, what the gate refuses, and what the audit trail tells of it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from access_app import CHEAP, PASSWORD, ROOT, AccessApp, access_app, send
+from celeriac.access import Means, Role, Scope, passwords
+from celeriac.exposure import require_closed
+from celeriac.settings import load_settings
+from celeriac.web.access.cookie import BOUND, PLAIN
+from celeriac.web.access.gate import way_back
+from celeriac.web.access.permissions import RULES, Rule, rule_of
+
+PAGE = {"Accept": "text/html"}
+ROLES = [None, *Role]
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_hasher", CHEAP)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[AccessApp]:
+    with access_app(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def client(web: AccessApp) -> FlaskClient:
+    return web.app.test_client()
+
+
+def _calls(app: Flask) -> list[tuple[str, str, str]]:
+    """Give endpoint, method and an address of everything that can be asked for."""
+    found = []
+    for rule in app.url_map.iter_rules():
+        address = re.sub(r"<any\(([a-z]+)[^>]*>", r"\1", rule.rule)
+        address = re.sub(r"<[^>]+>", "x", address)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            found.append((rule.endpoint, method, address))
+    return found
+
+
+def test_every_endpoint_declares_what_it_asks_for(web: AccessApp) -> None:
+    endpoints = {rule.endpoint for rule in web.app.url_map.iter_rules()}
+
+    undeclared = sorted(endpoints - RULES.keys())
+    assert not undeclared, f"add a line for each to web/access/permissions.py: {undeclared}"
+    assert not sorted(RULES.keys() - endpoints), "there is no such endpoint any more"
+
+
+def test_every_endpoint_that_changes_something_is_told(web: AccessApp) -> None:
+    silent = {"signing.sign_in", "signing.follow", "pages.snippets"}
+    changing = {endpoint for endpoint, method, _ in _calls(web.app) if method != "GET"}
+
+    assert [name for name in changing - silent if not rule_of(name).action] == []
+
+
+def test_undeclared_endpoint_is_refused_to_all_but_administrators(web: AccessApp) -> None:
+    assert rule_of("somebody.forgot") == Rule(Role.ADMIN, "undeclared")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_address_lets_in_whom_it_declares_and_nobody_else(
+    web: AccessApp, role: Role | None
+) -> None:
+    web.add("root", Role.ADMIN)
+    headers = web.bearer("root", role) if role else {}
+    web.app.config["WTF_CSRF_ENABLED"] = False
+    for endpoint in RULES:
+        web.app.view_functions[endpoint] = lambda **_: "reached"
+    client, tried = web.app.test_client(), 0
+    for endpoint, method, address in _calls(web.app):
+        if endpoint == "static":
+            continue
+        asked = rule_of(endpoint).role
+        answer = client.open(address, method=method, headers=headers)
+        if asked is None or (role and role.includes(asked)):
+            assert (answer.status_code, answer.text) == (200, "reached"), (method, address)
+        else:
+            code = "forbidden" if role else "not_signed_in"
+            assert answer.get_json()["code"] == code, (method, address)
+            assert answer.status_code == (403 if role else 401)
+            assert ("WWW-Authenticate" in answer.headers) is (role is None)
+        tried += 1
+    print(f"{tried} addresses as {role or 'a stranger'}")
+    assert tried > 60
+
+
+def test_stranger_learns_nothing_of_what_there_is(client: FlaskClient) -> None:
+    for address in ("/nothing/here", "/api/v1/nothing", "/runs/x/cancel"):
+        assert client.get(address).status_code == 401
+
+
+def test_person_is_led_to_sign_in_and_back(web: AccessApp, client: FlaskClient) -> None:
+    web.add("ada", Role.VIEWER)
+
+    answer = client.get("/account?x=1&y=/z", headers=PAGE)
+    assert answer.status_code == 303
+    page = client.get(answer.headers["Location"])
+    assert 'name="next" value="/account?x=1&amp;y=/z"' in page.text
+    done = send(
+        client, "/sign-in", answer.headers["Location"], name="ada", password=PASSWORD,
+        next="/account?x=1&y=/z",
+    )  # fmt: skip
+
+    assert (done.status_code, done.headers["Location"]) == (303, "/account?x=1&y=/z")
+    assert client.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["", "runs", "//evil.example", "/\\evil.example", "https://evil.example/", "/\t/evil.example",
+     "javascript:alert(1)", "///evil.example", "/\nx"],
+)  # fmt: skip
+def test_way_back_leads_nowhere_else(web: AccessApp, asked: str) -> None:
+    with web.app.test_request_context():
+        assert way_back(asked) == "/"
+        assert way_back("/runs?q=//x") == "/runs?q=//x"
+
+
+def test_sign_in_begins_a_new_session_each_time(web: AccessApp) -> None:
+    web.add("ada", Role.VIEWER)
+    client = web.app.test_client()
+    client.set_cookie(PLAIN, "chosen-by-somebody-else")
+    send(client, "/sign-in", "/sign-in", name="ada", password=PASSWORD)
+    first = client.get_cookie(PLAIN)
+    form_cookie = client.get_cookie("celeriac")
+    send(client, "/sign-out", "/account")
+    assert client.get_cookie(PLAIN) is None
+
+    send(client, "/sign-in", "/sign-in", name="ada", password=PASSWORD)
+    second = client.get_cookie(PLAIN)
+
+    assert first and second and first.value != second.value != "chosen-by-somebody-else"
+    assert form_cookie is None, "nothing that was there before signing in stays"
+    client.set_cookie(PLAIN, first.value)
+    assert client.get("/account").status_code == 401, "the old session is over"
+
+
+def test_cookie_is_out_of_reach_for_scripts_and_other_sites(web: AccessApp) -> None:
+    web.add("ada", Role.VIEWER)
+    client = web.app.test_client()
+
+    answer = send(client, "/sign-in", "/sign-in", name="ada", password=PASSWORD)
+
+    (given,) = [c for c in answer.headers.getlist("Set-Cookie") if c.startswith(PLAIN)]
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(given.split("; "))
+    assert "Domain" not in given and "Secure" not in given
+
+
+def test_cookies_go_over_tls_alone_where_people_come_by_it(tmp_path: Path) -> None:
+    with access_app(tmp_path, public_url="https://localhost") as web:
+        web.add("ada", Role.VIEWER)
+        client = web.app.test_client()
+        page = client.get("/sign-in", base_url="https://localhost")
+        found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        assert found
+        fields = {"name": "ada", "password": PASSWORD, "csrf_token": found[1]}
+        headers = {"Referer": "https://localhost/sign-in"}
+        answer = client.post("/sign-in", data=fields, base_url="https://localhost", headers=headers)
+
+        cookies = [*page.headers.getlist("Set-Cookie"), *answer.headers.getlist("Set-Cookie")]
+        assert any(cookie.startswith(f"{BOUND}=") for cookie in cookies)
+        assert all("Secure" in cookie for cookie in cookies)
+
+
+def test_form_from_elsewhere_signs_nobody_in(web: AccessApp, client: FlaskClient) -> None:
+    web.add("ada", Role.VIEWER)
+
+    answer = client.post("/sign-in", data={"name": "ada", "password": PASSWORD})
+
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "stale_form")
+
+
+def test_wrong_password_is_refused_without_a_hint_and_told(web: AccessApp) -> None:
+    web.add("ada", Role.VIEWER)
+    client = web.app.test_client()
+    answers = [
+        send(client, "/sign-in", "/sign-in", name=name, password="wrong")
+        for name in ("ada", "nobody")
+    ]
+
+    assert [answer.status_code for answer in answers] == [401, 401]
+    shown = [re.sub("nobody|ada", "", re.sub(r'value="[^"]*"', "", a.text)) for a in answers]
+    assert _without_tokens(shown[0]) == _without_tokens(shown[1])
+    told = [(e.action, e.target, e.outcome) for e in web.told()[-2:]]
+    assert told == [
+        ("session.begin", "ada", "sign_in_failed"),
+        ("session.begin", "", "sign_in_failed"),
+    ]
+
+
+def _without_tokens(page: str) -> str:
+    return re.sub(r'(content|data-server-time)="[^"]*"', "", page)
+
+
+def test_guessing_is_slowed_and_nobody_else_is_locked_out(web: AccessApp) -> None:
+    web.add("ada", Role.VIEWER)
+    web.add("eve", Role.VIEWER)
+    client = web.app.test_client()
+    for _ in range(10):
+        assert send(client, "/sign-in", "/sign-in", name="ada", password="x").status_code == 401
+
+    answer = send(client, "/sign-in", "/sign-in", name="ada", password=PASSWORD)
+
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 300
+    assert web.signed_in("eve")
+
+
+def test_first_administrator_follows_the_link_and_is_signed_in(web: AccessApp) -> None:
+    secret = web.access.links.for_setup()
+    client = web.app.test_client()
+    assert "Nobody may sign in yet" in client.get("/sign-in").text
+
+    page = f"/welcome/{secret}"
+    differ = send(client, page, page, name="ada", password=PASSWORD, again="else")
+    short = send(client, page, page, name="ada", password="short", again="short")
+    done = send(client, page, page, name="ada", password=PASSWORD, again=PASSWORD)
+
+    assert (differ.status_code, short.status_code, done.status_code) == (422, 422, 303)
+    assert client.get("/api/v1/me").get_json()["role"] == "admin"
+    assert client.get(page, headers=PAGE).status_code == 404, "it works once"
+    assert [(e.actor, e.action) for e in web.told()] == [
+        ("ada", "user.setup"), ("ada", "session.begin")
+    ]  # fmt: skip
+
+
+def test_token_opens_the_api_and_dies_at_once(web: AccessApp, client: FlaskClient) -> None:
+    web.add("ada", Role.ADMIN)
+    headers = web.bearer("ada", Role.OPERATOR)
+
+    answer = client.get("/api/v1/me", headers=headers)
+    assert answer.get_json() == {
+        "name": "ada", "role": "operator", "means": "token", "tasks": [], "queues": []
+    }  # fmt: skip
+    web.access.tokens.revoke(ROOT, web.access.tokens.all()[0].id)
+
+    answer = client.get("/api/v1/me", headers=headers)
+    assert (answer.status_code, answer.get_json()["code"]) == (401, "bad_token")
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("wrong", ["Bearer ", "Bearer x", "bearer cel_1_2", "Bearer \udcff"])
+def test_token_that_is_none_is_refused_even_beside_a_session(web: AccessApp, wrong: str) -> None:
+    web.add("ada", Role.ADMIN)
+    client = web.signed_in("ada")
+
+    answer = client.get(
+        "/api/v1/me", headers={"Authorization": wrong.encode(errors="replace").decode()}
+    )
+
+    assert (answer.status_code, answer.get_json()["code"]) == (401, "bad_token")
+
+
+def test_token_makes_no_tokens_and_manages_nobody(web: AccessApp, client: FlaskClient) -> None:
+    web.add("ada", Role.ADMIN)
+    headers = web.bearer("ada", Role.ADMIN)
+    web.app.config["WTF_CSRF_ENABLED"] = False
+
+    for address in ("/account/tokens", "/account/sign-out-everywhere", "/admin/users"):
+        answer = client.post(address, headers=headers, data={"name": "eve", "role": "admin"})
+        assert (answer.status_code, answer.get_json()["code"]) == (403, "forbidden"), address
+    assert [user.name for user in web.access.users.all()] == ["ada"]
+
+
+def test_role_that_shrinks_and_a_user_that_is_disabled_count_at_once(web: AccessApp) -> None:
+    web.add("root", Role.ADMIN)
+    web.add("ada", Role.ADMIN)
+    client = web.signed_in("ada")
+    assert client.get("/admin/users").status_code == 200
+
+    web.access.users.change(ROOT, "ada", Role.VIEWER)
+    assert client.get("/admin/users").status_code == 403
+    web.access.users.disable(ROOT, "ada")
+    assert client.get("/account").status_code == 401
+
+
+def test_person_makes_and_revokes_a_token_of_their_own(web: AccessApp) -> None:
+    web.add("ada", Role.OPERATOR)
+    client = web.signed_in("ada")
+
+    made = send(
+        client, "/account/tokens", "/account", label="nightly", role="viewer", days="30",
+        tasks="mail.*, text.reverse", queues="",
+    )  # fmt: skip
+    found = re.search(r"cel_[0-9a-f]{12}_[\w-]{43}", made.text)
+    assert found and made.headers["Cache-Control"] == "no-store"
+    headers = {"Authorization": f"Bearer {found[0]}"}
+    other = web.app.test_client()
+    assert other.get("/api/v1/me", headers=headers).get_json()["tasks"] == [
+        ["mail.*", "text.reverse"]
+    ]
+    assert found[0] not in client.get("/account").text
+    token_id = found[0].split("_")[1]
+    send(client, f"/account/tokens/{token_id}/revoke", "/account")
+
+    assert other.get("/api/v1/me", headers=headers).status_code == 401
+    above = send(client, "/account/tokens", "/account", label="x", role="admin", days="30")
+    assert above.status_code == 403
+
+
+def test_person_changes_the_password_given_the_old_one(web: AccessApp) -> None:
+    web.add("ada", Role.VIEWER)
+    client, other = web.signed_in("ada"), web.signed_in("ada")
+    new = {"password": "another good one", "again": "another good one"}
+
+    refused = send(client, "/account/password", "/account", old="wrong", **new)
+    done = send(client, "/account/password", "/account", old=PASSWORD, **new)
+
+    assert (refused.status_code, done.status_code) == (422, 303)
+    assert client.get("/account").status_code == 200
+    assert other.get("/account").status_code == 401
+
+
+def test_person_signs_out_everywhere(web: AccessApp) -> None:
+    web.add("ada", Role.VIEWER)
+    client, other = web.signed_in("ada"), web.signed_in("ada")
+
+    send(client, "/account/sign-out-everywhere", "/account")
+
+    assert [each.get("/account").status_code for each in (client, other)] == [401, 401]
+
+
+def test_administrator_adds_changes_and_disables_users(web: AccessApp) -> None:
+    web.add("ada", Role.ADMIN)
+    client, page = web.signed_in("ada"), "/admin/users"
+
+    made = send(client, page, page, name="eve", role="operator", tasks="", queues="fast")
+    link = re.search(r"http://localhost(/welcome/[\w-]+)", made.text)
+    assert link
+    again = send(client, page, page, name="eve", role="operator")
+    assert again.status_code == 422 and "already" in again.text
+    eve = web.app.test_client()
+    send(eve, link[1], link[1], password=PASSWORD, again=PASSWORD)
+    assert eve.get("/api/v1/me").get_json()["queues"] == [["fast"]]
+    send(client, "/admin/users/eve", page, role="viewer", tasks="", queues="")
+    assert eve.get("/api/v1/me").get_json()["role"] == "viewer"
+    send(client, "/admin/users/eve/disable", page)
+    assert eve.get("/api/v1/me").status_code == 401
+    alone = send(client, "/admin/users/ada/disable", page)
+    assert (alone.status_code, alone.get_json()["code"]) == (409, "last_admin")
+
+    told = [(e.actor, e.means, e.action, e.target, e.outcome) for e in web.told()]
+    assert ("ada", Means.PASSWORD, "user.add", "eve", "ok") in told
+    assert ("ada", Means.PASSWORD, "user.disable", "eve", "ok") in told
+    assert ("ada", Means.PASSWORD, "user.act", "ada", "last_admin") in told
+    assert all(e.address == "127.0.0.1" for e in web.told() if e.actor == "ada")
+
+
+def test_trail_tells_every_change_and_every_refusal_once(web: AccessApp) -> None:
+    web.add("ada", Role.ADMIN)
+    for endpoint in ("api.pause_queue", "api.cancel", "api.cancel_all", "api.list_queues"):
+        web.app.view_functions[endpoint] = lambda **_: "done"
+    client = web.app.test_client()
+    operator, viewer = web.bearer("ada", Role.OPERATOR), web.bearer("ada", Role.VIEWER)
+    before = len(web.told())
+    client.get("/api/v1/queues", headers=operator)
+    client.post("/api/v1/queues/fast/pause", headers=operator)
+    client.post("/api/v1/runs/r1/cancel?foreign=true", headers=viewer)
+    body = {"filter": {"task": ["mail.send"]}, "dry_run": False, "secret": "x"}
+    client.post("/api/v1/runs/cancel", headers=operator, json=body)
+
+    told = [(e.action, e.target, e.outcome, e.detail) for e in web.told()[before:]]
+    assert told == [
+        ("queue.pause", "fast", "ok", {"name": "fast"}),
+        ("run.cancel", "r1", "forbidden", {"run_id": "r1", "foreign": "true"}),
+        ("runs.cancel", "", "ok", {"filter": {"task": ["mail.send"]}, "dry_run": False}),
+    ]
+    assert {e.means for e in web.told()[before:]} == {Means.TOKEN}
+
+
+def test_administrator_reads_searches_and_exports_the_trail(web: AccessApp) -> None:
+    web.add("ada", Role.ADMIN)
+    client = web.signed_in("ada")
+    send(client, "/admin/users", "/admin/users", name="eve", role="viewer")
+
+    page = client.get("/admin/audit?action=user&target=eve").text
+    lines = client.get("/admin/audit.ndjson?action=user.add&target=eve").text.splitlines()
+
+    assert "user.add" in page and "session.begin" not in page
+    assert len(lines) == 1 and '"actor": "ada"' in lines[0]
+    assert client.get("/admin/audit?since=yesterday").status_code == 422
+    assert client.get("/admin/audit?q=%00%ED%A0%80'%22<script>&cursor=1").status_code == 200
+
+
+def test_pages_are_kept_by_no_cache(web: AccessApp) -> None:
+    web.add("ada", Role.ADMIN)
+    client = web.signed_in("ada")
+
+    for address in ("/account", "/admin/users", "/sign-in", "/api/v1/me"):
+        assert client.get(address).headers["Cache-Control"] == "no-store"
+
+
+def test_health_needs_no_sign_in(client: FlaskClient) -> None:
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "web.example.org"])  # noqa: S104
+def test_web_that_others_reach_has_to_ask_who_it_is(host: str) -> None:
+    with pytest.raises(Exception, match="CELERIAC_AUTHENTICATION=on"):
+        require_closed(load_settings(join_stack=False, host=host))
+    require_closed(load_settings(join_stack=False, host=host, authentication=True))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])
+def test_web_on_loopback_asks_nobody(host: str) -> None:
+    settings = load_settings(join_stack=False, host=host)
+
+    require_closed(settings)  # It would raise.
+
+    assert not settings.authentication
+
+
+class _Run:
+    task, queue = "text.reverse", "slow"
+
+
+class _Runs:
+    """As much of the runs as tells which task and queue a request is about."""
+
+    class catalog:  # noqa: N801 - stands where an attribute does
+        @staticmethod
+        def get(name: str) -> _Run:
+            del name
+            return _Run()
+
+    @staticmethod
+    def get(run_id: str) -> _Run:
+        del run_id
+        return _Run()
+
+
+MANY = ("/api/v1/runs/batch", "/api/v1/runs/cancel", "/api/v1/workers/w/shutdown", "/runs/actions")
+
+
+@pytest.mark.parametrize(
+    ("scope", "let_in"),
+    [
+        (Scope(tasks=("text.*",)), {"submit", "resubmit", "elsewhere"}),
+        (Scope(tasks=("mail.*",)), {"elsewhere-slow"}),
+        (Scope(queues=("slow",)), {"submit", "resubmit", "pause slow", "elsewhere-slow"}),
+        (Scope(queues=("fast",)), {"elsewhere", "pause fast"}),
+        (Scope(), {"submit", "resubmit", "elsewhere", "elsewhere-slow", "pause slow",
+                   "pause fast", *MANY}),
+    ],
+    ids=["its tasks", "other tasks", "its queue", "another queue", "everything"],
+)  # fmt: skip
+def test_limited_token_reaches_its_tasks_and_queues_alone(
+    tmp_path: Path, scope: Scope, let_in: set[str]
+) -> None:
+    with access_app(tmp_path, _Runs()) as web:
+        web.add("ada", Role.OPERATOR)
+        headers = web.bearer("ada", Role.OPERATOR, scope)
+        web.app.config["WTF_CSRF_ENABLED"] = False
+        for endpoint in RULES:
+            web.app.view_functions[endpoint] = lambda **_: "reached"
+        client, submit = web.app.test_client(), "/api/v1/tasks/text.reverse/runs"
+        calls: dict[str, tuple[str, dict[str, Any]]] = {
+            "submit": (submit, {}),
+            "elsewhere": (submit, {"json": {"options": {"queue": "fast"}}}),
+            "elsewhere-slow": (
+                "/tasks/mail.send/runs", {"data": {"options.queue": ["slow", "slow"]}}
+            ),
+            "resubmit": ("/api/v1/runs/r/resubmit", {}),
+            "pause slow": ("/api/v1/queues/slow/pause", {}),
+            "pause fast": ("/queues/fast/pause", {}),
+            **{path: (path, {}) for path in MANY},
+        }  # fmt: skip
+        reached = {
+            name
+            for name, (path, more) in calls.items()
+            if client.post(path, headers=headers, **more).status_code != 403
+        }
+
+    assert reached == let_in
