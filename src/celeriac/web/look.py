@@ -243,7 +243,9 @@ def _block(block: str) -> Markup:
 
 
 def code_words(text: str) -> Markup:
-    """Set what stands between backticks as code."""
+    """Set what stands between backticks as code; markup stays what it is."""
+    if isinstance(text, Markup):
+        return text
     pieces = re.split(r"``?([^`\n]+)``?", text)
     return Markup().join(
         Markup("<code>{}</code>").format(piece) if n % 2 else escape(piece)
