@@ -262,7 +262,7 @@ def test_all_that_match_are_cancelled(page: Page, stack: RunningStack) -> None:
     dialog.get_by_role("button", name="Cancel", exact=True).click()
 
     expect(dialog.locator("h2")).to_have_text("Cancelled 3 runs", timeout=SOON_MS)
-    assert _states(stack, "every") == ["REVOKED"] * 3
+    eventually(lambda: _states(stack, "every") == ["REVOKED"] * 3, deadline_s=30)
 
 
 def test_selected_runs_are_resubmitted(page: Page, stack: RunningStack) -> None:
