@@ -43,7 +43,7 @@ unit integration e2e: $(VENV)/.dev assets
 	$(BIN)/python -m pytest tests/$@ $(ARGS)
 
 faults: $(VENV)/.dev assets ## Break things while runs are submitted, and write what came of it into docs/reliability.md
-	@rm -rf .ci/out/faults
+	@$(if $(ARGS),,rm -rf .ci/out/faults)
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 	$(BIN)/python tests/fault_table.py
 

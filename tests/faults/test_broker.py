@@ -11,7 +11,7 @@ from fault_system import EXECUTED_AT_ONCE, System
 from ordeal import ordeal
 from servers import RabbitMQServer
 
-STOPPED_S = float(os.environ.get("STOPPED_S") or 12)
+STOPPED_S = float(os.environ.get("STOPPED_S") or 30)
 IN_HAND = EXECUTED_AT_ONCE + SENT_TWICE
 WATERMARK = "set_vm_memory_high_watermark"
 REFUSALS = 10

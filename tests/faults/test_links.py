@@ -11,7 +11,7 @@ from fault_system import EXECUTED_AT_ONCE, System, running
 from link import Link
 from ordeal import ordeal
 
-CUT_S, WEB_CUT_S = 20, 6
+CUT_S = 20
 DELAY_S = 0.1
 MANY = 60
 """How many runs are accepted while links are slow."""
@@ -54,9 +54,9 @@ def test_link_of_the_workers_cut(linked: Linked) -> None:
 
 
 def test_link_of_the_web_cut(linked: Linked) -> None:
-    fault = f"link between web and broker cut for {WEB_CUT_S} s"
+    fault = f"link between web and broker cut for {CUT_S} s"
     with ordeal(linked.system, fault, again=SENT_TWICE) as load:
-        _cut(linked.of_web, WEB_CUT_S)
+        _cut(linked.of_web, CUT_S)
     assert load.lost() == set()
 
 

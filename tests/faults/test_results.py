@@ -13,7 +13,7 @@ from fault_system import EXECUTED_AT_ONCE, System
 from ordeal import ordeal
 from servers import RedisServer
 
-STOPPED_S = float(os.environ.get("STOPPED_S") or 12)
+STOPPED_S = float(os.environ.get("STOPPED_S") or 30)
 IN_HAND = 2 * EXECUTED_AT_ONCE
 REFUSALS = 20
 

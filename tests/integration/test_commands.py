@@ -236,7 +236,7 @@ def test_flower_lists_the_worker(folder: Path, environment: dict[str, str], way:
         )
         assert "worker1@" in page
     finally:
-        flower.stop()
+        assert flower.stop() == 0
 
 
 def _page(url: str) -> str:
