@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from cancel_shop import Shop
 from celeriac.runs import RunState
 from eventually import eventually
+from foreign_client import foreign_client
 from processes import ChildProcess
 from services import Services
 from worker_process import CANCEL_ENVIRONMENT, running_worker
@@ -36,7 +38,7 @@ def test_worker_ends_although_a_child_has_not_begun_what_it_was_given(
         for child in children:
             child.suspend()
         run_id = shop.submit("said", path=str(shop.trace("said")), text="x" * size)
-        _receives(worker, run_id)
+        _gives_to_a_child(shop)
 
         _ask_to_stop(worker)
         for child in children:
@@ -150,6 +152,22 @@ def _has_begun(shop: Shop, times: int) -> None:
 def _receives(worker: ChildProcess, run_id: str) -> None:
     received = f"[{run_id}] received"
     eventually(lambda: received in worker.log_path.read_text(), deadline_s=SOON_S)
+
+
+def _gives_to_a_child(shop: Shop) -> None:
+    """Wait until the only worker has written its first run to a child, at least in part.
+
+    What it has received and not given to a child yet goes back when it stops.
+    """
+    with foreign_client(shop.services.broker_url) as client:
+        inspect = client.control.inspect(timeout=5, limit=1)
+        eventually(lambda: _writes(inspect.stats()), deadline_s=SOON_S)
+
+
+def _writes(answers: dict[str, Any]) -> int:
+    [answer] = answers.values()
+    writes = answer["pool"]["writes"]
+    return int(writes["total"] + writes["inqueues"]["active"])
 
 
 def _ask_to_stop(worker: ChildProcess) -> None:
