@@ -9,13 +9,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import SettingsConfigDict
 
-from celeriac.addresses import BrokerUrl, HistoryUrl, PublicUrl, RedisUrl, SmtpUrl
+from celeriac.addresses import BrokerUrl, HistoryUrl, RedisUrl, SmtpUrl
 from celeriac.errors import ConfigurationError
 from celeriac.setting_values import Port, QueueNames, TimeZone, names_in
 from celeriac.topology import FLASK, FLOWER, QUEUE
+from celeriac.web_settings import WebSettings
 
 REDACT = (
     "*password,*passwd,*passphrase,*secret,*secret_key,*token,*api_key,*apikey,*access_key,"
@@ -30,7 +31,7 @@ CELERY_VARIABLES = (
 """What the celery command reads from the environment, over any configuration."""
 
 
-class Settings(BaseSettings):
+class Settings(WebSettings):
     """One field a setting; the variable is `CELERIAC_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -134,9 +135,6 @@ class Settings(BaseSettings):
     max_countdown_s: int = Field(
         86_400, ge=1, description="The longest countdown or ETA that a run may have, in seconds."
     )
-    max_body_bytes: int = Field(
-        1_048_576, ge=1024, description="The largest body of an HTTP request, in bytes."
-    )
     idempotency_expires_s: int = Field(
         86_400,
         ge=60,
@@ -151,43 +149,6 @@ class Settings(BaseSettings):
     )
     publish_timeout_s: float = Field(
         2.5, gt=0, le=60, description="How long a submission waits for the broker, in seconds."
-    )
-    trusted_hosts: str | None = Field(
-        None,
-        description="Names by which people reach the web, separated by commas; `.example.com` is "
-        "every name below it, `*` any. `CELERIAC_HOST` and the loopback names need no mention; "
-        "unset, a web that listens on all addresses accepts any.",
-    )
-    max_wait_s: int = Field(
-        60, ge=0, le=3600, description="The longest `Prefer: wait=N` that is honoured, in seconds."
-    )
-    secret_key: SecretStr | None = Field(
-        None,
-        description="Signs cookies and form tokens. Unset, `celeriac up` makes one and keeps it "
-        "in the data directory.",
-    )
-    authentication: bool = Field(
-        False,
-        description="Whether people and programs have to sign in. Without it the web listens on "
-        "loopback addresses alone.",
-    )
-    session_idle_s: int = Field(
-        43_200,
-        ge=60,
-        description="How long a browser stays signed in that asks for nothing, in seconds.",
-    )
-    session_longest_s: int = Field(
-        604_800, ge=60, description="How long a browser stays signed in at most, in seconds."
-    )
-    public_url: PublicUrl | None = Field(
-        None,
-        description="Where people reach the web, such as `https://celeriac.example.org`; links "
-        "that are printed lead there. With `https`, browsers send cookies over TLS alone.",
-    )
-    flower_url: str | None = Field(
-        None,
-        description="Where people reach Flower; links in the UI go there. "
-        "Unset, it is the host of the page and `CELERIAC_FLOWER_PORT`.",
     )
     smtp_url: SmtpUrl | None = Field(
         None,

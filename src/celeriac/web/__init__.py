@@ -27,6 +27,7 @@ from celeriac.web.headers import add_headers
 from celeriac.web.health import health
 from celeriac.web.home import home
 from celeriac.web.openapi import docs
+from celeriac.web.proxies import behind_proxies
 from celeriac.web.run_list import run_list
 from celeriac.web.run_page import pages
 from celeriac.web.streams import streams
@@ -65,9 +66,10 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     look.install(app)
     app.context_processor(_links)
     app.after_request(add_headers)
-    app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
+    with_files = WhiteNoise(
         app.wsgi_app, root=assets.STATIC, prefix="static/", max_age=assets.MAX_AGE_S
     )
+    app.wsgi_app = behind_proxies(with_files, settings)  # type: ignore[assignment, method-assign]
     return app
 
 

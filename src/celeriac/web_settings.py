@@ -1,0 +1,59 @@
+"""The settings that concern the web alone: who reaches it, who may do what, and how much."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+from celeriac.addresses import PublicUrl
+
+
+class WebSettings(BaseSettings):
+    """A part of the settings; `celeriac.settings` reads all of them together."""
+
+    max_body_bytes: int = Field(
+        1_048_576, ge=1024, description="The largest body of an HTTP request, in bytes."
+    )
+    trusted_hosts: str | None = Field(
+        None,
+        description="Names by which people reach the web, separated by commas; `.example.com` is "
+        "every name below it, `*` any. `CELERIAC_HOST` and the loopback names need no mention; "
+        "unset, a web that listens on all addresses accepts any.",
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="How many reverse proxies in a row stand before the web. So many are believed "
+        "about a client's address, scheme and host (`X-Forwarded-For`, `-Proto`, `-Host`); 0, "
+        "nobody is.",
+    )
+    max_wait_s: int = Field(
+        60, ge=0, le=3600, description="The longest `Prefer: wait=N` that is honoured, in seconds."
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs cookies and form tokens. Unset, `celeriac up` makes one and keeps it "
+        "in the data directory.",
+    )
+    authentication: bool = Field(
+        False,
+        description="Whether people and programs have to sign in. Without it the web listens on "
+        "loopback addresses alone.",
+    )
+    session_idle_s: int = Field(
+        43_200,
+        ge=60,
+        description="How long a browser stays signed in that asks for nothing, in seconds.",
+    )
+    session_longest_s: int = Field(
+        604_800, ge=60, description="How long a browser stays signed in at most, in seconds."
+    )
+    public_url: PublicUrl | None = Field(
+        None,
+        description="Where people reach the web, such as `https://celeriac.example.org`; links "
+        "that are printed lead there. With `https`, browsers send cookies over TLS alone.",
+    )
+    flower_url: str | None = Field(
+        None,
+        description="Where people reach Flower; links in the UI go there. "
+        "Unset, it is the host of the page and `CELERIAC_FLOWER_PORT`.",
+    )
