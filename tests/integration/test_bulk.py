@@ -104,7 +104,7 @@ def test_cancel_ends_the_runs_that_the_filter_finds_and_no_others(
 ) -> None:
     _submit(runs, "primes.count", LAST_PRIME, "stop", 8)
     kept = _submit(runs, "text.reverse", {"text": "ab"}, "keep", 3)
-    eventually(lambda: _states(runs, "stop")["STARTED"] == 2, deadline_s=30)
+    eventually(lambda: _states(runs, "stop") == {"STARTED": 2, "PENDING": 6}, deadline_s=30)
     body = {"filter": {"tag": ["stop"]}}
 
     dry = api.post("/api/v1/runs/cancel", json=body | {"dry_run": True}).get_json()
