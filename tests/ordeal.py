@@ -162,7 +162,8 @@ def _check(row: Row, load: Load) -> None:
     numbers = list(load.accepted.values())
     assert len(numbers) == len(set(numbers)), "a key stands for one run, however often it is sent"
     assert _uncalled_for(load) == [], "what was refused was executed"
-    assert load.too_early() == []
+    early = [(each, each.at_s - load.due_at_s[each.number]) for each in load.too_early()]
+    assert early == [], f"{len(early)} began before they were due: {early[:3]}"
 
 
 def _uncalled_for(load: Load) -> list[Execution]:

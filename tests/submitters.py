@@ -13,7 +13,8 @@ from processes import LOOPBACK
 PAUSE_S = 0.05
 LATER_S = 2.0
 BEYOND_PAUSE_S = 0.2
-ACCEPTED, IN_PROGRESS, AWAY = 202, 409, 503
+ACCEPTED, IN_PROGRESS, AWAY = (202, 200), 409, 503
+"""The second where a request was sent again whose run has ended meanwhile."""
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Submitters:
     go_on: Callable[[], bool]
     clients: int = 6
     enough_s: float = 240
-    give_up_s: float = 420
+    stands_still_s: float = 150
     begun: int = 0
     accepted: dict[str, int] = field(default_factory=dict)
     """The number by the identifier of the run."""
@@ -48,25 +49,27 @@ class Submitters:
         self._threads = [
             threading.Thread(target=self._submit_all, daemon=True) for _ in range(self.clients)
         ]
-        self._enough_at_s = self._until_s = 0.0
+        self._enough_at_s = self._accepted_at_s = 0.0
+        self._is_over = False
 
     def start(self) -> None:
         """Begin to submit."""
-        self._enough_at_s = time.monotonic() + self.enough_s
-        self._until_s = time.monotonic() + self.give_up_s
+        self._accepted_at_s = time.monotonic()
+        self._enough_at_s = self._accepted_at_s + self.enough_s
         for thread in self._threads:
             thread.start()
 
     def done(self) -> bool:
-        """Tell whether all numbers are submitted; fails when that takes too long."""
-        assert time.monotonic() < self._until_s, f"only {len(self.accepted)} accepted"
+        """Tell whether all numbers are submitted; fails when nothing is accepted for too long."""
+        self._is_over = time.monotonic() > self._accepted_at_s + self.stands_still_s
+        assert not self._is_over, f"only {len(self.accepted)} accepted; odd: {self.odd[:3]}"
         return not any(thread.is_alive() for thread in self._threads)
 
     def _submit_all(self) -> None:
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=20)
-        while (number := self._next()) is not None and time.monotonic() < self._until_s:
+        while (number := self._next()) is not None and not self._is_over:
             status = self._submit(connection, number)
-            if status != ACCEPTED:
+            if status not in ACCEPTED:
                 connection.close()
                 self._put_off(number, status)
         connection.close()
@@ -112,9 +115,10 @@ class Submitters:
             answer = response.read()
         except (OSError, http.client.HTTPException):
             return AWAY
-        if response.status == ACCEPTED:
+        if response.status in ACCEPTED:
             with self._lock:
                 self.accepted[json.loads(answer)["id"]] = number
+                self._accepted_at_s = time.monotonic()
         elif response.status not in (IN_PROGRESS, AWAY):
             self.odd.append(f"{response.status} {answer!r}")
         return response.status

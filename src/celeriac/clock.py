@@ -20,7 +20,7 @@ from celery import Celery
 
 TOLERANCE_S = 1.0
 """Clocks that are nearer than this are taken for right: measuring takes time too."""
-MEASURED_WITHIN_S = 2.0
+MEASURED_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.01
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """Chords and chains go on when broker and result backend were away as their runs ended."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,11 +18,6 @@ from servers import RabbitMQServer, RedisServer
 from worker_process import running_worker
 
 TASKS = "celeriac.tasks,long_tasks"
-# Celery's result of a chord unsubscribes when it is collected, though Redis may be away just then.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function AsyncResult.__del__:"
-    "pytest.PytestUnraisableExceptionWarning"
-)
 ENVIRONMENT = {"CELERIAC_TASKS": TASKS, "PYTHONPATH": str(Path(__file__).parents[1])}
 PARTS = ("first", "second")
 
@@ -84,8 +80,12 @@ def _submit(folder: Path, settings: Any, told: Path) -> list[str]:
     body = app.signature("long.gather", kwargs={"path": str(folder / "body")})
     chorded = chord([until(name) for name in PARTS], app=app)(body)
     chained = chain(until("link"), until("end"), app=app).apply_async()
+    ids = [chorded.id, chained.id]
+    # Results unsubscribe when they are collected, and Redis may be away later.
+    del chorded, chained
+    gc.collect()
     app.close()
-    return [chorded.id, chained.id]
+    return ids
 
 
 def _ended(runs: Runs, run_id: str) -> Run:
