@@ -49,6 +49,13 @@ def kill_child(path: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@shared_task(name="probe.kill_child_once")
+def kill_child_once(path: str) -> None:
+    """Kill the process that executes it first."""
+    if _note(path) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @shared_task(name="probe.kill_worker")
 def kill_worker(path: str) -> None:
     """Kill the whole worker, each time."""

@@ -24,6 +24,7 @@ from celeriac.publishing import tell_of_publishing
 from celeriac.queues import declare_ours
 from celeriac.redis_transport import use_safe_transport
 from celeriac.settings import Settings, drop_celery_variables
+from celeriac.signatures import sign_messages
 from celeriac.starting import guard_starts
 
 # Another value of these would not be what our settings say.
@@ -65,6 +66,8 @@ def create_app(settings: Settings, *, publisher: bool = False) -> Celery:
     for blueprint, step in STEPS:
         app.steps[blueprint].add(step)
     app.steps["worker"].add("celeriac.stopping:Stopping")
+    if settings.message_keys:
+        _sign(app, config, settings.message_keys.get_secret_value())
     # Another declaration of queues that a team's app has made would be refused by the broker.
     if config.broker_url.startswith("amqp") and not settings.app:
         declare_ours(app, settings.queue)
@@ -83,6 +86,15 @@ def create_app(settings: Settings, *, publisher: bool = False) -> Celery:
         if settings.log_lines:
             _capture_logs(app, settings.log_lines)
     return app
+
+
+def _sign(app: Celery, config: CeleryConfig, keys: str) -> None:
+    if app.conf.worker_consumer != config.worker_consumer:
+        raise ConfigurationError(
+            f"The Celery app sets worker_consumer={app.conf.worker_consumer!r}, which checks no "
+            "signatures. Remove that, or unset CELERIAC_MESSAGE_KEYS."
+        )
+    sign_messages(app, keys)
 
 
 def _capture_logs(app: Celery, most_lines: int) -> None:

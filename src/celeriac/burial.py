@@ -66,6 +66,8 @@ def _publish_copy(app: Celery, message: Message, error: Exception | None) -> Non
     if error is not None:
         words = str(error)[:MOST_WORDS].encode(errors="replace").decode()
         death["error"] = {"type": type(error).__name__, "message": words}
+    # What was compressed is not any more.
+    headers = {k: v for k, v in (message.headers or {}).items() if k != "compression"}
     on_amqp = app.conf.broker_url.startswith("amqp")
     # A child process closes, when it is forked, what waits in this process' pool of connections.
     with app.connection_for_write() as connection:
@@ -76,8 +78,9 @@ def _publish_copy(app: Celery, message: Message, error: Exception | None) -> Non
             routing_key=dead_name_of(origin),
             content_type=message.content_type or "application/octet-stream",
             content_encoding=message.content_encoding or "binary",
-            headers={**(message.headers or {}), HEADER: death},
+            headers={**headers, HEADER: death},
             correlation_id=message.properties.get("correlation_id") or "",
+            reply_to=message.properties.get("reply_to") or "",
             delivery_mode=2,
             priority=0,
             declare=[dead_queue(origin)] if on_amqp else [],

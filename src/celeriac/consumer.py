@@ -7,6 +7,9 @@ the most urgent.
 What can never be executed, because nobody can read it or no task has its name, becomes a dead
 letter. Celery would acknowledge or reject such a message, and it would be gone.
 
+Where messages are signed, one whose signature is missing or wrong becomes a dead letter unread. No
+run is told of it, since anybody may have written any run's identifier there.
+
 A run goes on when the connection to the broker breaks, and its message is given out again. Where
 that comes back to the worker that executes the run, it is not executed a second time.
 """
@@ -26,11 +29,12 @@ from vine import promise
 
 from celeriac.backend import RunBackend
 from celeriac.burial import bury, bury_or_requeue, goes_to_dead_letters, request_of
-from celeriac.errors import DeadLetterError
+from celeriac.errors import DeadLetterError, UnsignedError
 from celeriac.fleet.holding import RUN
 from celeriac.fleet.watchdog import Intake
 from celeriac.queues import high_name_of, is_ours
 from celeriac.request import RunRequest
+from celeriac.signatures import properties_of, signatures_of
 
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a message raises that is not as Celery expects."""
@@ -99,6 +103,7 @@ class Consumer(CeleryConsumer):
         super().__init__(*args, **kwargs)
         self.intake = Intake()
         self.prefetch_at_start = 0
+        self._signatures = signatures_of(self.app)
         semaphore = getattr(self.controller, "semaphore", None)
         if semaphore is not None:  # Pools without an event loop start what comes when it comes.
             WaitingList.put_into(semaphore, counts_down=not self._is_on_amqp)
@@ -139,7 +144,7 @@ class Consumer(CeleryConsumer):
             self.intake.note(message)
             if not goes_to_dead_letters(self.app, message):
                 message.reject_log_error = partial(bury_or_requeue, self.app, message)
-            if self._goes_on(message):
+            if self._is_refused(message) or self._goes_on(message):
                 return
             try:
                 handle(message)
@@ -150,6 +155,19 @@ class Consumer(CeleryConsumer):
                 self._make_dead(message, error)
 
         return on_message
+
+    def _is_refused(self, message: Any) -> bool:
+        """Make a dead letter of a message without a right signature; tells whether it was one."""
+        if self._signatures is None:
+            return False
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        problem = self._signatures.problem_with(headers, properties_of(message), message.body)
+        if problem is None:
+            return False
+        logger.error("A message goes to the dead letters and is not executed. %s", problem)
+        error = UnsignedError(problem)
+        bury(self.app, message, logger, self.connection_errors, error)
+        return True
 
     def _goes_on(self, message: Any) -> bool:
         """Let a run that executes here have its message back; tells whether there is one."""
@@ -166,7 +184,8 @@ class Consumer(CeleryConsumer):
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Make a dead letter of what nobody can decode, or is no message of Celery's at all."""
-        self._make_dead(message, exc)
+        if not self._is_refused(message):
+            self._make_dead(message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Make a dead letter of what names no task."""

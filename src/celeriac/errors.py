@@ -252,6 +252,12 @@ class DeadLetterError(CeleriacError):
     code = "dead_letter"
 
 
+class UnsignedError(DeadLetterError):
+    """The message's signature is missing or wrong, so no worker executes it."""
+
+    code = "unsigned"
+
+
 @dataclass(frozen=True)
 class FieldProblem:
     """What is wrong with one value: a JSON Pointer (RFC 6901) to it and a sentence."""

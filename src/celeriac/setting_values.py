@@ -1,14 +1,47 @@
 """What the values of some settings may be, and what is wrong with one, in words."""
 
+import re
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
+
+SHORTEST_KEY = 32
+"""How many characters a key for messages has at least."""
 
 
 def names_in(text: str) -> tuple[str, ...]:
     """Give the names that a text separates by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def keys_in(text: str) -> dict[str, bytes]:
+    """Give the keys that a text names, such as `new:SECRET,old:SECRET`, in their order.
+
+    Raises:
+        ValueError: one is no name and secret, or too short; the message never shows it.
+    """
+    keys: dict[str, bytes] = {}
+    for number, word in enumerate(names_in(text), start=1):
+        name, colon, secret = word.partition(":")
+        if not colon or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
+            raise ValueError(f"entry {number} is not NAME:SECRET; separate entries by commas")
+        if len(secret) < SHORTEST_KEY:
+            raise ValueError(
+                f"the key {name!r} is shorter than {SHORTEST_KEY} characters; "
+                "make one with: openssl rand -hex 32"
+            )
+        if name in keys:
+            raise ValueError(f"two keys are called {name!r}")
+        keys[name] = secret.encode()
+    if not keys:
+        raise ValueError("names no key; give NAME:SECRET")
+    return keys
+
+
+def _signing(text: SecretStr) -> SecretStr:
+    keys_in(text.get_secret_value())
+    return text
 
 
 def _known_zone(name: str) -> str:
@@ -27,3 +60,4 @@ def _no_lane(names: str) -> str:
 Port = Annotated[int, Field(ge=1, le=65535)]
 QueueNames = Annotated[str, AfterValidator(_no_lane)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
+MessageKeys = Annotated[SecretStr, AfterValidator(_signing)]

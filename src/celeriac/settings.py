@@ -14,7 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from celeriac.addresses import BrokerUrl, HistoryUrl, RedisUrl, SmtpUrl
 from celeriac.errors import ConfigurationError
-from celeriac.setting_values import Port, QueueNames, TimeZone, names_in
+from celeriac.setting_values import MessageKeys, Port, QueueNames, TimeZone, keys_in, names_in
 from celeriac.topology import FLASK, FLOWER, QUEUE
 from celeriac.web_settings import WebSettings
 
@@ -150,6 +150,12 @@ class Settings(WebSettings):
     publish_timeout_s: float = Field(
         2.5, gt=0, le=60, description="How long a submission waits for the broker, in seconds."
     )
+    message_keys: MessageKeys | None = Field(
+        None,
+        description="Keys that sign the messages of runs, as `NAME:SECRET`, separated by commas; "
+        "the first signs, all are accepted. Where it is set, workers execute signed messages "
+        "alone.",
+    )
     smtp_url: SmtpUrl | None = Field(
         None,
         description="The mail server of `email.send`: `smtp://`, `smtp+starttls://` or "
@@ -189,6 +195,11 @@ class Settings(WebSettings):
     def redacted_names(self) -> tuple[str, ...]:
         """Give the names of arguments that are redacted."""
         return names_in(self.redact)
+
+    @property
+    def message_key_names(self) -> tuple[str, ...]:
+        """Give the names of the keys that sign messages; the first signs."""
+        return tuple(keys_in(self.message_keys.get_secret_value())) if self.message_keys else ()
 
     @property
     def history_address(self) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from celeriac.runs import DeadLetters, Letter, LetterList, LetterProgress, LetterSelection
 
 app = typer.Typer(help="Look at dead letters, replay or discard them.", no_args_is_help=True)
+HOW_TO_SIGN = "Look at them, then: celeriac dead-letters sign ID"
 Ids = Annotated[list[str] | None, typer.Argument(help="Letters, by what `list` calls them.")]
 Group = Annotated[
     str | None, typer.Option(help="Letters that died of the same: its name or how it begins.")
@@ -55,6 +56,14 @@ def replay(
     """Publish dead letters again, each into the queue that it died in."""
     selection = _selection(ids, group, queue, every)
     _follow(_dead_letters().replay(selection, rate), "replayed")
+
+
+@app.command("sign")
+def sign(
+    ids: Annotated[list[str], typer.Argument(help="Letters that you have looked at.")],
+) -> None:
+    """Sign dead letters anew whose signature is missing or wrong, and publish them again."""
+    _follow(_dead_letters().sign(_selection(ids, None, None, False)), "signed and replayed")
 
 
 @app.command("discard")
@@ -105,6 +114,10 @@ def _follow(progress: Iterator["LetterProgress"], done_word: str) -> None:
         for last in progress:
             bar.update(line, completed=last.seen)
     print(f"{last.done:,} {'letter' if last.done == 1 else 'letters'} {done_word}")
+    if last.unsigned:
+        words = "letter stays" if last.unsigned == 1 else "letters stay"
+        why = f"{last.unsigned:,} {words}: the signature is missing or wrong"
+        print(f"celeriac: {why}. {HOW_TO_SIGN}", file=sys.stderr)
     if last.stopped:
         print(f"celeriac: {last.stopped}", file=sys.stderr)
         raise typer.Exit(1)

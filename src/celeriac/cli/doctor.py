@@ -60,6 +60,10 @@ def _findings() -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", "complete")
     yield from _environment()
+    if settings.message_keys:
+        first, *others = settings.message_key_names
+        words = f"; {', '.join(others)} accepted too" if others else ""
+        yield Finding("messages", "ok", f"signed with the key {first}{words}")
     yield from _servers(settings)
     yield _listening("web", settings.host, settings.port)
     yield _listening("flower", settings.host, settings.flower_port)

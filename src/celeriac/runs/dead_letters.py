@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.backend import RunBackend
 from celeriac.catalog import Catalog
-from celeriac.errors import CeleriacError, TransientError
+from celeriac.errors import CeleriacError, FieldProblem, InvalidInputError, TransientError
 from celeriac.marks import Keeping
 from celeriac.queues import names_of
 from celeriac.replays import once_more
@@ -19,6 +19,7 @@ from celeriac.runs.amqp_letter_box import AmqpBox
 from celeriac.runs.history import RunHistory
 from celeriac.runs.letter_boxes import Found, LetterBox, LetterCount, RawLetter, Send
 from celeriac.runs.letter_news import LetterNews, request_of
+from celeriac.runs.letter_signatures import LetterSignatures
 from celeriac.runs.letter_watch import LetterWatch
 from celeriac.runs.letters import (
     Letter,
@@ -38,7 +39,10 @@ from celeriac.worker_events import kept_args
 
 MOST_SHOWN = 200
 LOOKED_AT = "Somebody else looks at some of the letters just now. Try again shortly."
-Act = Callable[[RawLetter], None]
+NOT_SIGNED = "Messages are not signed here: CELERIAC_MESSAGE_KEYS is not set. Replay the letter."
+SIGN_ONE_BY_ONE = "Name the letters that you have looked at; no group, and not all, can be signed."
+Act = Callable[[RawLetter], bool]
+"""Acts on a letter; tells whether that was done, and the letter may go."""
 
 
 class LetterProgress(BaseModel):
@@ -49,12 +53,16 @@ class LetterProgress(BaseModel):
     total: int = Field(description="How many letters there were when it began.")
     seen: int = 0
     done: int = Field(0, description="Letters that were replayed or discarded.")
+    unsigned: int = Field(
+        0, description="Letters that stay, since their signature is missing or wrong."
+    )
     finished: bool = False
     stopped: str | None = Field(None, description="Why it could not go on; ask again later.")
 
-    def plus(self, *, done: bool) -> Self:
+    def plus(self, *, done: bool, unsigned: bool = False) -> Self:
         """Count one more letter."""
-        return self.model_copy(update={"seen": self.seen + 1, "done": self.done + done})
+        counts = {"done": self.done + done, "unsigned": self.unsigned + unsigned}
+        return self.model_copy(update={"seen": self.seen + 1, **counts})
 
     def ended(self, *, is_looked_at: bool) -> Self:
         """Tell the end: success only where every letter was seen."""
@@ -79,6 +87,7 @@ class DeadLetters:
         self._names = catalog.queues | set(settings.extra_queues)
         self._store = store
         self._history = history
+        self._signatures = LetterSignatures(app)
         self._is_on_amqp = app.conf.broker_url.startswith("amqp")
         self._box: LetterBox = AmqpBox(app) if self._is_on_amqp else RedisBox(app)
         self._news = LetterNews(app, self._box, store, history)
@@ -118,13 +127,29 @@ class DeadLetters:
         """Publish letters again, at most `rate` a second; each is removed once the broker has it.
 
         A letter replayed in the very moment in which the broker goes away may be both published
-        and kept: its run is executed once, or is a dead letter twice.
+        and kept: its run is executed once, or is a dead letter twice. Where messages are signed,
+        one whose signature is missing or wrong stays.
 
         Raises:
             InvalidInputError: nothing is selected, or no group of that name.
             BrokerUnavailableError: nothing was replayed.
         """
         return self._act(selection.check(), self._replaying(), Pace(rate))
+
+    def sign(self, selection: LetterSelection) -> Iterator[LetterProgress]:
+        """Replay letters whatever their signature is, each signed anew.
+
+        They are named one by one: whoever signs for a letter has looked at that very letter.
+
+        Raises:
+            InvalidInputError: messages are not signed, or no letter is named.
+            BrokerUnavailableError: nothing was replayed.
+        """
+        if not self._signatures.are_needed:
+            raise InvalidInputError([FieldProblem("", NOT_SIGNED)])
+        if not selection.ids:
+            raise InvalidInputError([FieldProblem("/ids", SIGN_ONE_BY_ONE)])
+        return self._act(selection, self._replaying(sign=True), Pace(None))
 
     def discard(self, selection: LetterSelection) -> Iterator[LetterProgress]:
         """Remove letters for good.
@@ -133,7 +158,7 @@ class DeadLetters:
             InvalidInputError: nothing is selected, or no group of that name.
             BrokerUnavailableError: nothing was discarded.
         """
-        return self._act(selection.check(), nullcontext(lambda letter: None), Pace(None))
+        return self._act(selection.check(), nullcontext(lambda letter: True), Pace(None))
 
     def watch(self) -> None:
         """Tell, for as long as this process lives, of what the broker puts aside by itself.
@@ -156,7 +181,13 @@ class DeadLetters:
     def _look(self, queue: str, most: int) -> Iterator[Letter]:
         # Others miss what is in hand, so it is read first, and given back.
         found = [each.letter for each in self._box.go_through(queue, most)]
-        return (letter_of(raw, self._run_of(raw), self._arguments(raw)) for raw in found)
+        return map(self._shown, found)
+
+    def _shown(self, raw: RawLetter) -> Letter:
+        problem = self._signatures.problem_with(raw)
+        # Anybody may have written a run's identifier into what is not signed.
+        run = None if problem else self._run_of(raw)
+        return letter_of(raw, run, self._arguments(raw), problem)
 
     def _arguments(self, raw: RawLetter) -> dict[str, Any] | None:
         """Give the arguments as the run's record has them, without secrets."""
@@ -187,15 +218,15 @@ class DeadLetters:
         try:
             with acting as act:
                 for found in self._all(counts):
-                    is_meant = selection.means(letter_of(found.letter, self._run_of(found.letter)))
+                    is_meant, is_done = selection.means(self._shown(found.letter)), False
                     if is_meant:
                         # All waiting comes first: between the two a letter is there twice.
                         for _ in pace.wait():
                             yield progress
-                        act(found.letter)
-                        found.remove()
-                        pace.spend()
-                    progress = progress.plus(done=is_meant)
+                        if is_done := act(found.letter):
+                            found.remove()
+                            pace.spend()
+                    progress = progress.plus(done=is_done, unsigned=is_meant and not is_done)
                     yield progress
         except TransientError as error:
             yield progress.model_copy(update={"stopped": str(error)})
@@ -215,19 +246,22 @@ class DeadLetters:
         return self._history.get_or_none(run_id)
 
     @contextmanager
-    def _replaying(self) -> Iterator[Act]:
+    def _replaying(self, *, sign: bool = False) -> Iterator[Act]:
         with self._box.sending() as send:
-            yield partial(self._send_again, send)
+            yield partial(self._send_again, send, sign)
 
-    def _send_again(self, send: Send, raw: RawLetter) -> None:
+    def _send_again(self, send: Send, sign: bool, raw: RawLetter) -> bool:
         """Send a letter, and then tell of it: what is told may otherwise not be true."""
-        fresh, at = _fresh(raw), datetime.now(UTC)
+        if not sign and self._signatures.problem_with(raw):
+            return False
+        fresh, at = self._signatures.signed(_fresh(raw)), datetime.now(UTC)
         send(fresh)
         backend, call = self._app.backend, call_of(raw) or ([], {})
         if isinstance(backend, RunBackend) and run_id_of(raw) is not None:
             with suppress(TransientError):  # Its worker tells that it starts, which tells as much.
                 change = backend.replay(fresh.lasting_headers, *call, fresh.queue, at)
                 self._store.tell_replayed(change)
+        return True
 
 
 def _fresh(raw: RawLetter) -> RawLetter:

@@ -13,6 +13,7 @@ from celeriac.backend import RunBackend
 from celeriac.errors import DeadLetterError, RunNotFoundError
 from celeriac.runs.history import RunHistory
 from celeriac.runs.letter_boxes import LetterBox, RawLetter
+from celeriac.runs.letter_signatures import LetterSignatures
 from celeriac.runs.letters import Letter, call_of, letter_of
 from celeriac.runs.store import RunStore
 
@@ -27,6 +28,7 @@ class LetterNews:
     """What the dead letters tell that nobody has heard yet."""
 
     def __init__(self, app: Celery, box: LetterBox, store: RunStore, history: RunHistory) -> None:
+        self._signatures = LetterSignatures(app)
         self._app = app
         self._box = box
         self._store = store
@@ -71,6 +73,9 @@ class LetterNews:
     def _tell_of(self, letter: Letter, raw: RawLetter) -> bool:
         backend = self._app.backend
         if letter.run_id is None or not isinstance(backend, RunBackend):
+            return False
+        # Anybody may have written a run's identifier into it.
+        if self._signatures.problem_with(raw):
             return False
         if not self._is_untold(letter.run_id):
             return False

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_jsonable_python
 
-from celeriac.errors import FieldProblem, InvalidInputError
+from celeriac.errors import FieldProblem, InvalidInputError, UnsignedError
 from celeriac.history.fingerprint import fingerprint
 from celeriac.runs.letter_boxes import RawLetter
 from celeriac.runs.run import Run, RunError
@@ -41,6 +41,9 @@ class Letter(_View):
     payload: JsonValue = Field(None, description="The body of what is no message of Celery's.")
     size_bytes: int = 0
     headers: dict[str, JsonValue] = {}
+    unsigned: bool = Field(
+        False, description="Its signature is missing or wrong: it is not replayed as it is."
+    )
 
 
 class LetterGroup(_View):
@@ -118,10 +121,18 @@ class LetterSelection(BaseModel):
         )
 
 
-def letter_of(raw: RawLetter, run: Run | None, args: Mapping[str, Any] | None = None) -> Letter:
-    """Give a letter as people see it, with what its run tells; `args` are fit to be shown."""
+def letter_of(
+    raw: RawLetter,
+    run: Run | None,
+    args: Mapping[str, Any] | None = None,
+    problem: str | None = None,
+) -> Letter:
+    """Give a letter as people see it, with what its run tells; `args` are fit to be shown.
+
+    The problem is what is wrong with its signature.
+    """
     headers, death = raw.lasting_headers, _death(raw.headers)
-    error = (run.error if run else None) or _told_error(death)
+    error = _unsigned(problem) or (run.error if run else None) or _told_error(death)
     task = _text(headers.get("task")) or (run.task if run else None)
     reason = str(death.get("reason") or "rejected")
     cause = (error.type, error.message) if error else (reason, None)
@@ -142,6 +153,7 @@ def letter_of(raw: RawLetter, run: Run | None, args: Mapping[str, Any] | None = 
             for name, value in headers.items()
             if name not in _WITH_ARGUMENTS
         },
+        unsigned=problem is not None,
     )
 
 
@@ -202,8 +214,15 @@ def _told_error(death: Mapping[str, Any]) -> RunError | None:
     return RunError(type=kind, message=message)
 
 
+def _unsigned(problem: str | None) -> RunError | None:
+    return None if problem is None else RunError(type=UnsignedError.__name__, message=problem)
+
+
 def _identity(raw: RawLetter) -> str:
-    told = json.dumps([raw.queue, raw.headers.get("id"), _death(raw.headers)], default=str)
+    # It covers all that is executed, so that nobody can put something else in its place.
+    told = json.dumps(
+        [raw.queue, raw.lasting_headers, _death(raw.headers)], default=str, sort_keys=True
+    )
     return blake2b(told.encode() + raw.body, digest_size=12).hexdigest()
 
 

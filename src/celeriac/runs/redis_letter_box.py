@@ -58,6 +58,7 @@ class RedisBox:
                     content_type=given.get("content_type"),
                     content_encoding=given.get("content_encoding"),
                     correlation_id=given.get("correlation_id") or "",
+                    reply_to=given.get("reply_to") or "",
                     priority=self._app.conf.task_default_priority,
                 )
 
@@ -108,6 +109,7 @@ def _parsed(queue: str, text: bytes) -> RawLetter:
         "content_type": message.get("content-type"),
         "content_encoding": message.get("content-encoding"),
         "correlation_id": properties.get("correlation_id"),
+        "reply_to": properties.get("reply_to"),
     }
     raw = b64decode(body) if encoded else body.encode()
     return RawLetter(queue, raw, message.get("headers") or {}, known)

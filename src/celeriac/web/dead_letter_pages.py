@@ -66,6 +66,12 @@ def replay() -> BaseResponse:
     return _done(progress, "replayed")
 
 
+@dead_letters.post("/dead-letters/sign")
+def sign() -> BaseResponse:
+    """Sign one letter anew and publish it again."""
+    return _done(runs().dead_letters.sign(_selection()), "signed and replayed")
+
+
 @dead_letters.post("/dead-letters/discard")
 def discard() -> BaseResponse:
     """Remove one letter, a group, or all of them for good."""
@@ -111,8 +117,17 @@ def _rate() -> float | None:
     return rate
 
 
+def said_of_unsigned(count: int) -> str:
+    """Tell how many letters were not replayed, where there were any."""
+    if not count:
+        return ""
+    left = "1 letter stays" if count == 1 else f"{count:,} letters stay"
+    return f" {left}: without a right signature, an administrator must sign it first."
+
+
 def _done(progress: Iterator[LetterProgress], word: str) -> BaseResponse:
     *_, last = progress
     stopped = f" Then it stopped: {last.stopped}" if last.stopped else ""
-    flash(f"{last.done:,} {'letter was' if last.done == 1 else 'letters were'} {word}.{stopped}")
+    words = f"{last.done:,} {'letter was' if last.done == 1 else 'letters were'} {word}."
+    flash(f"{words}{said_of_unsigned(last.unsigned)}{stopped}")
     return redirect(url_for("dead_letters.show"), 303)

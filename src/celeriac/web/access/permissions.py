@@ -115,6 +115,8 @@ RULES: Final = {
     "dead_letters.show": SEES,
     "api.replay_dead_letters": _operates("letters.replay", *LETTERS),
     "dead_letters.replay": _operates("letters.replay", *LETTERS),
+    "api.sign_dead_letters": _administers("letters.sign", *LETTERS),
+    "dead_letters.sign": _administers("letters.sign", *LETTERS),
     "api.discard_dead_letters": _administers("letters.discard", *LETTERS),
     "dead_letters.discard": _administers("letters.discard", *LETTERS),
     # Signing in, and what is one's own.

@@ -67,6 +67,16 @@ def replay_dead_letters(body: Replay) -> Response:
     return _lines(runs().dead_letters.replay(body, body.rate))
 
 
+@api.post("/dead-letters/sign", tags=[DEAD_LETTERS], responses=_STREAM)
+def sign_dead_letters(body: LetterSelection) -> Response:
+    """Replay letters whose signature is missing or wrong, each signed anew.
+
+    Signing says that you have looked at the letter and that a worker shall execute it. So letters
+    are named one by one, with `ids`.
+    """
+    return _lines(runs().dead_letters.sign(body))
+
+
 @api.post("/dead-letters/discard", tags=[DEAD_LETTERS], responses=_STREAM)
 def discard_dead_letters(body: Discard) -> Response:
     """Remove letters for good; their runs stay dead in the history."""
