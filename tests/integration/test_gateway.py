@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import psutil
 import pytest
 from flask import Flask, Response, request
 
-from celeriac.web.gateway import answer_later, live_response, serve
+from celeriac.web.gateway import Patience, answer_later, live_response, serve
 from eventually import eventually
 from processes import LOOPBACK, ChildProcess, free_port, is_listening
 
@@ -103,6 +103,19 @@ def blocking() -> Response:
     return Response(ticks(), mimetype="text/event-stream")
 
 
+@app.get("/blocking/endless")
+def endless() -> Response:
+    def items() -> Iterator[bytes]:
+        open_streams.append("endless")
+        try:
+            while True:
+                yield b"x" * MIB
+        finally:
+            open_streams.remove("endless")
+
+    return Response(items())
+
+
 @app.get("/open")
 def open_() -> list[str]:
     return open_streams
@@ -162,10 +175,10 @@ class Site:
 
 
 @contextmanager
-def running_site(log_path: Path, grace_s: float = 20) -> Iterator[Site]:
+def running_site(log_path: Path, grace_s: float = 20, *more: str) -> Iterator[Site]:
     port = free_port()
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, __file__, str(port), str(grace_s)]
+    command = [sys.executable, __file__, str(port), str(grace_s), *more]
     process = ChildProcess(command, log_path, env, Path.cwd())
     process.start()
     try:
@@ -184,6 +197,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def own_site(tmp_path: Path) -> Iterator[Site]:
     with running_site(tmp_path / "log.txt") as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def impatient_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("impatient") / "log.txt", 20, "impatient") as site:
         yield site
 
 
@@ -254,6 +273,64 @@ def test_upload_that_breaks_off_is_not_taken_for_a_whole_one(own_site: Site) -> 
         received = connection.recv(65536)
     assert b" 200 " not in received
     check_short_requests_are_quick(own_site, 1)
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        ("/hello", [], b"200"),
+        ("/hello", ["X-Many: 1"] * 98, b"200"),
+        ("/hello", ["X-Many: 1"] * 120, b"431"),
+        ("/hello", ["X-Large: " + "x" * 31_000], b"200"),
+        ("/hello", ["X-Large: " + "x" * 33_000], b"431"),
+        ("/hello", ["X-Large: " + "x" * 999_000], b"431"),
+        ("/hello?" + "x" * 8_100, [], b"200"),
+        ("/hello?" + "x" * 8_200, [], b"414"),
+        ("/" + "x" * 70_000, [], b"414"),
+        ("/hello", ["Host: another"], b"400"),
+        ("/hello", ["Content-Length: 1", "Content-Length: 2"], b"400"),
+        ("/hello", ["Folded: a", " b"], b"400"),
+        ("/hello", ["Space : a"], b"400"),
+    ],
+)
+def test_head_is_limited(site: Site, target: str, headers: list[str], status: bytes) -> None:
+    with socket.create_connection((LOOPBACK, site.port), timeout=30) as connection:
+        lines = [f"GET {target} HTTP/1.1", "Host: test", *headers, "", ""]
+        with suppress(OSError):  # It may be refused before all of it is sent.
+            connection.sendall("\r\n".join(lines).encode())
+        assert connection.recv(65536).split(b" ")[1] == status
+    check_short_requests_are_quick(site, 1)
+
+
+def test_slow_head_is_cut_off(impatient_site: Site) -> None:
+    with impatient_site.open("GET /hello") as connection:
+        assert connection.recv(65536) == b""
+
+
+@pytest.mark.parametrize("size", [1000, 200_000], ids=["short", "large"])
+def test_slow_body_is_told_so(impatient_site: Site, size: int) -> None:
+    with impatient_site.open("POST /digest") as connection:
+        connection.sendall(b"Content-Length: %d\r\n\r\n" % size + b"x" * (size // 2))
+        assert b" 408 " in connection.recv(65536)
+
+
+def test_body_that_goes_on_may_take_its_time(impatient_site: Site) -> None:
+    def slowly() -> Iterator[bytes]:
+        for _ in range(8):
+            time.sleep(0.25)
+            yield b"x" * 4096
+
+    answer = impatient_site.ask("POST", "/digest", body=slowly())
+    assert b'"size":32768' in answer.body
+
+
+def test_reader_that_takes_nothing_is_cut_off(tmp_path: Path) -> None:
+    impatient = running_site(tmp_path / "log.txt", 20, "impatient")
+    with impatient as site, site.open("GET /blocking/endless") as connection:
+        connection.sendall(b"\r\n")
+        eventually(lambda: b"endless" in site.open_streams())
+        eventually(lambda: b"endless" not in site.open_streams(), deadline_s=30)
+    assert "StalledReaderError" in (tmp_path / "log.txt").read_text()
 
 
 def test_failure_in_the_middle_cuts_the_connection(site: Site) -> None:
@@ -356,4 +433,5 @@ def test_taken_port_is_refused_with_one_sentence(site: Site) -> None:
 
 
 if __name__ == "__main__":
-    serve(app, LOOPBACK, int(sys.argv[1]), grace_s=float(sys.argv[2]))
+    short = Patience(1, 1, 1) if "impatient" in sys.argv else Patience()
+    serve(app, LOOPBACK, int(sys.argv[1]), grace_s=float(sys.argv[2]), patience=short)

@@ -6,10 +6,11 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestTimeout
 
 from celeriac.web.gateway.live import Later, LiveStream
 from celeriac.web.gateway.outbox import Outbox
+from celeriac.web.gateway.refusals import SLOW_BODY, Patience, refusal_of
 from celeriac.web.gateway.threads import ShortThreads, run_in_own_thread
 from celeriac.web.gateway.upload import Message, Receive, Upload
 from celeriac.web.gateway.wsgi import AppCall, Reply, Steps, make_environ, plain_reply
@@ -32,6 +33,10 @@ CUT_OFF = plain_reply(
 BUSY = plain_reply(503, b"Too many long requests are open. Try again.\n", retry_after=b"5")
 
 
+class StalledReaderError(Exception):
+    """A client takes nothing of its answer, so its connection is cut; granian's log tells of it."""
+
+
 class Gateway:
     """Answers each HTTP request with what `app`, called in a thread, says.
 
@@ -40,9 +45,15 @@ class Gateway:
     """
 
     def __init__(
-        self, app: "WSGIApplication", *, short_threads: int = 32, long_threads: int = 256
+        self,
+        app: "WSGIApplication",
+        *,
+        short_threads: int = 32,
+        long_threads: int = 256,
+        patience: Patience = Patience(),  # noqa: B008 (frozen)
     ) -> None:
         self._app = app
+        self._patience = patience
         self._short: ShortThreads[Reply] = ShortThreads(short_threads)
         self._free_long_threads = asyncio.Semaphore(long_threads)
         self._stopping = asyncio.Event()
@@ -73,11 +84,15 @@ class Gateway:
         """
         if scope["type"] != "http":
             raise ValueError(f"Only HTTP is served here, not {scope['type']}.")
-        upload = Upload(scope, receive)
+        upload = Upload(scope, receive, self._patience.body_s)
+        if refusal := refusal_of(scope):
+            return await self._send(refusal, send, upload)
         try:
             await upload.read_ahead()
         except ClientDisconnected:
-            return
+            return None
+        except RequestTimeout:
+            return await self._send(SLOW_BODY, send, upload)
         environ = make_environ(scope, upload.open())
         call = AppCall(self._app, environ).reply
         short = upload.is_complete
@@ -143,13 +158,14 @@ class Gateway:
         """Send chunks until they end, the client goes, or the server stops a live stream.
 
         An error in the middle leaves this method, and the server cuts the connection: the client
-        must not take half an answer for a whole one.
+        must not take half an answer for a whole one. A client that takes nothing is such an error.
         """
         await send(_start_of(reply))
         ends = [upload.wait_for_disconnect()]
         if reply.is_endless:
             ends.append(_wait_for(self._stopping))
-        await _run_until_first(_send_all(chunks, send), *ends)
+        sending = _send_all(chunks, send, self._patience.reader_s)
+        await _run_until_first(sending, *ends)
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -157,10 +173,15 @@ def _start_of(reply: Reply) -> Message:
     return {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
 
 
-async def _send_all(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
+async def _send_all(chunks: AsyncGenerator[bytes, None], send: Send, patience_s: float) -> None:
     async with aclosing(chunks):
         async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            message = {"type": "http.response.body", "body": chunk, "more_body": True}
+            try:
+                async with asyncio.timeout(patience_s):
+                    await send(message)
+            except TimeoutError:
+                raise StalledReaderError from None
 
 
 async def _wait_for(event: asyncio.Event) -> None:

@@ -9,17 +9,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
 from celeriac.errors import ConfigurationError
 from celeriac.web.gateway.asgi import Gateway
+from celeriac.web.gateway.refusals import Patience
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 OPEN_REQUESTS = 8192
 """Above granian's default of 1024, which a thousand viewers would use up."""
+
+BUFFER_BYTES = 64 * 1024
+"""How much of a head is kept in memory; `refusals` has the limits within. granian's own default is
+six times that, and each of thousands of connections may use it up."""
 
 OPEN_FILES = 65_536
 SAY_SO_WITHIN_S = 1.0
@@ -28,7 +34,14 @@ SAY_SO_WITHIN_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def serve(app: "WSGIApplication", host: str, port: int, *, grace_s: float = 20.0) -> None:
+def serve(
+    app: "WSGIApplication",
+    host: str,
+    port: int,
+    *,
+    grace_s: float = 20.0,
+    patience: Patience = Patience(),  # noqa: B008 (frozen)
+) -> None:
     """Serve `app` in this process until SIGTERM or SIGINT, then let open requests finish.
 
     Live streams and waits are ended at once; what else is open has `grace_s` seconds, or until a
@@ -39,7 +52,7 @@ def serve(app: "WSGIApplication", host: str, port: int, *, grace_s: float = 20.0
     """
     address = _check_address(host, port)
     _allow_many_connections()
-    gateway = Gateway(app)
+    gateway = Gateway(app, patience=patience)
     server = Server(
         gateway,
         address=address,
@@ -49,6 +62,9 @@ def serve(app: "WSGIApplication", host: str, port: int, *, grace_s: float = 20.0
         websockets=False,
         backlog=1024,
         backpressure=OPEN_REQUESTS,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(1000 * patience.head_s), max_buffer_size=BUFFER_BYTES
+        ),
         log_level=LogLevels.error,
         log_dictconfig={"loggers": {"_granian": {"propagate": True}}},
     )

@@ -2,10 +2,11 @@
 
 import asyncio
 import io
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, BinaryIO
 
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestTimeout
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -13,13 +14,17 @@ Receive = Callable[[], Awaitable[Message]]
 SHORT_BODY_BYTES = 64 * 1024
 """A body up to here is read before a thread is taken."""
 
+SLOWEST_BYTES_S = 2048
+"""What comes at this rate on the whole may take as long as it needs."""
+
 
 class Upload:
     """Reads a request's body, as far as somebody asks for it: granian holds the client back."""
 
-    def __init__(self, scope: dict[str, Any], receive: Receive) -> None:
+    def __init__(self, scope: dict[str, Any], receive: Receive, patience_s: float) -> None:
         self._receive = receive
         self._ahead = b""
+        self._most_patience_s = self._patience_s = patience_s
         self._end = asyncio.Event()
         if not _has_body(scope):
             self._end.set()
@@ -34,6 +39,7 @@ class Upload:
 
         Raises:
             ClientDisconnected: the client has gone.
+            RequestTimeout: the body comes too slowly.
         """
         ahead = bytearray()
         while not self.is_complete and len(ahead) <= SHORT_BODY_BYTES:
@@ -45,16 +51,30 @@ class Upload:
 
         Raises:
             ClientDisconnected: the client has gone.
+            RequestTimeout: the body comes too slowly.
         """
         if self.is_complete:
             return b""
-        message = await self._receive()
+        message = await self._wait()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
         if not message.get("more_body"):
             self._end.set()
         chunk: bytes = message.get("body", b"")
+        earned_s = len(chunk) / SLOWEST_BYTES_S
+        self._patience_s = min(self._most_patience_s, self._patience_s + earned_s)
         return chunk
+
+    async def _wait(self) -> Message:
+        """Wait for the client; only the time in which it is asked for more counts against it."""
+        began_s = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._receive()
+        except TimeoutError:
+            raise RequestTimeout("The body came too slowly. Send it again.") from None
+        finally:
+            self._patience_s -= time.monotonic() - began_s
 
     async def wait_for_disconnect(self) -> None:
         """Return when the client is gone; while its body is coming, the reader notices that."""
