@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,10 +17,11 @@ from flask_openapi import OpenAPI
 from werkzeug.test import TestResponse
 
 from celeriac.access import Access, Entry, Identity, Means, Role, Scope, TokenOrder
+from celeriac.access.attempts import Attempts
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
-from celeriac.web.context import EXTENSION, Guard
+from celeriac.web.context import EXTENSION, Context, Guard
 
 ROOT = Identity("root", Role.ADMIN, Means.CLI)
 PASSWORD = "correct horse battery"
@@ -88,7 +89,10 @@ def access_app(folder: Path, runs: object = None, **settings: Any) -> Iterator[A
     shutil.copy(_empty_database(), folder / "history.db")
     access = Access.of(found)
     app = create_app(found, cast(Runs, runs))
-    guard: Guard = app.extensions[EXTENSION].guard
+    context: Context = app.extensions[EXTENSION]
+    assert context.guard
+    guard = replace(context.guard, attempts=Attempts())
+    app.extensions[EXTENSION] = replace(context, guard=guard)
     try:
         yield AccessApp(app, access)
     finally:

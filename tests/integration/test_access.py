@@ -304,6 +304,17 @@ def test_audit_tells_who_did_what_newest_first(access: Access) -> None:
     ]
 
 
+def test_audit_calls_a_user_by_the_name_that_is_kept(access: Access) -> None:
+    _add(access, "ada", Role.ADMIN)
+    access.users.change(ROOT, " Ada", Role.ADMIN)
+    access.users.add(ROOT, "Eve", Role.VIEWER)
+    access.users.disable(ROOT, "EVE ")
+    access.users.enable(ROOT, "EVE")
+    access.users.set_password(ROOT, "EVE", PASSWORD)
+
+    assert {entry.target for entry in access.audit.find().entries} == {"ada", "eve"}
+
+
 def test_audit_is_found_by_what_it_tells(access: Access) -> None:
     now = datetime.now(UTC)
     old = now - timedelta(days=3)

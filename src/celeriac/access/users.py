@@ -91,9 +91,9 @@ class Users:
                 _check_others(connection, row)
             values = {"role": role.value, **(scope.columns if scope else {})}
             connection.execute(update(users).where(users.c.id == row["id"]).values(values))
-            before = {name: row[name] for name in values}
-            said = Entry.by(who, "user.change", name, detail={"from": before, "to": values})
-            audit.append(connection, [said])
+            before = {column: row[column] for column in values}
+            detail = {"from": before, "to": values}
+            audit.append(connection, [Entry.by(who, "user.change", row["name"], detail=detail)])
 
     def disable(self, who: Identity, name: str) -> None:
         """Let a user do nothing any more, at once: neither by a session nor by a token.
@@ -108,7 +108,7 @@ class Users:
             now = microseconds(datetime.now(UTC))
             _set(connection, row, disabled_at=now)
             connection.execute(delete(sessions).where(sessions.c.user_id == row["id"]))
-            audit.append(connection, [Entry.by(who, "user.disable", name)])
+            audit.append(connection, [Entry.by(who, "user.disable", row["name"])])
 
     def enable(self, who: Identity, name: str) -> None:
         """Let a user sign in again.
@@ -117,8 +117,9 @@ class Users:
             UnknownUserError: there is none of this name.
         """
         with self._database.write() as connection:
-            _set(connection, row_of(connection, name), disabled_at=None)
-            audit.append(connection, [Entry.by(who, "user.enable", name)])
+            row = row_of(connection, name)
+            _set(connection, row, disabled_at=None)
+            audit.append(connection, [Entry.by(who, "user.enable", row["name"])])
 
     def set_password(self, who: Identity, name: str, password: str) -> None:
         """Give a user a new password; whoever is signed in as them elsewhere is signed out.
@@ -134,7 +135,7 @@ class Users:
             keep = sessions.c.id != (who.session_id or "")
             connection.execute(delete(sessions).where(sessions.c.user_id == row["id"], keep))
             connection.execute(delete(links).where(links.c.user_id == row["id"]))
-            audit.append(connection, [Entry.by(who, "user.password", name)])
+            audit.append(connection, [Entry.by(who, "user.password", row["name"])])
 
     def check(self, name: str, password: str) -> User:
         """Give the user whose name and password these are.

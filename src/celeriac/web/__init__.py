@@ -13,6 +13,7 @@ from whitenoise import WhiteNoise
 
 import celeriac
 from celeriac.access import Access
+from celeriac.access.attempts import Attempts
 from celeriac.access.audit_writer import AuditWriter
 from celeriac.catalog.arguments import problems_of
 from celeriac.errors import InvalidInputError
@@ -77,7 +78,9 @@ def _guard(settings: Settings) -> context.Guard | None:
     if not settings.authentication:
         return None
     found = Access.of(settings)
-    return context.Guard(found, AuditWriter(found.audit))
+    redis = settings.redis_url
+    attempts = Attempts(redis and redis.get_secret_value())
+    return context.Guard(found, AuditWriter(found.audit), attempts)
 
 
 def _flask_config(settings: Settings) -> dict[str, Any]:

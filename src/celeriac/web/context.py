@@ -6,6 +6,7 @@ from typing import cast
 from flask import current_app
 
 from celeriac.access import Access
+from celeriac.access.attempts import Attempts
 from celeriac.access.audit_writer import AuditWriter
 from celeriac.access.errors import AuthenticationOffError
 from celeriac.runs import Runs
@@ -16,10 +17,11 @@ EXTENSION = "celeriac"
 
 @dataclass(frozen=True)
 class Guard:
-    """Who may do what, and the trail of who did what, where people have to sign in."""
+    """Who may do what, the trail of who did what, and who guesses, where people have to sign in."""
 
     access: Access
     trail: AuditWriter
+    attempts: Attempts
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 - `reach`: whether a request is within the tasks and queues that somebody is limited to.
 - `recording`: writes down what was changed, for all endpoints alike.
 - `ready`: what has to be there before anybody can sign in.
-- `cookie`: what a browser holds; `attempts`: slows down those who guess.
+- `cookie`: what a browser holds.
 - `signing`, `account`, `admin`, `me`: the pages, and one call of the API.
 """
 

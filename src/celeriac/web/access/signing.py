@@ -1,8 +1,6 @@
 """Signing in and out, and the links that let somebody choose a password."""
 
-from typing import Final
-
-from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from flask import session as form_session
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -10,12 +8,10 @@ from celeriac.access import Entry, Means, User
 from celeriac.access.errors import SignInError, TooManyAttemptsError, UnknownUserError
 from celeriac.errors import InvalidInputError
 from celeriac.web.access import cookie
-from celeriac.web.access.attempts import Attempts
 from celeriac.web.access.gate import me, way_back, who
-from celeriac.web.context import access, guard
+from celeriac.web.context import Guard, access, guard
 
 signing = Blueprint("signing", __name__)
-ATTEMPTS: Final = "celeriac.attempts"
 
 Page = tuple[str, int]
 
@@ -90,24 +86,28 @@ def begin(user: User, means: Means, asked: str) -> BaseResponse:
 
 
 def _checked(name: str, password: str) -> User:
-    attempts: Attempts = current_app.extensions.setdefault(ATTEMPTS, Attempts())
-    address = request.remote_addr or ""
-    attempts.check(name, address)
+    keeper, address = _keeper(), request.remote_addr or ""
+    keeper.attempts.check(name, address)
     try:
         return access().users.check(name, password)
     except SignInError:
-        attempts.failed(name, address)
+        keeper.attempts.failed(name, address)
         _tell_of_failure(name, address)
         raise
 
 
 def _tell_of_failure(name: str, address: str) -> None:
     """Note an attempt on a user there is; what else was typed may be a password."""
-    keeper = guard()
-    assert keeper is not None
+    keeper = _keeper()
     try:
         target = keeper.access.users.get(name).name
     except UnknownUserError:
         target = ""
     entry = Entry("-", Means.PASSWORD, "session.begin", target, address, outcome="sign_in_failed")
     keeper.trail.add(entry)
+
+
+def _keeper() -> Guard:
+    found = guard()
+    assert found is not None, "signing in is for where people have to"
+    return found
