@@ -1,4 +1,4 @@
-"""Attempts to sign in are counted for all web processes together, and by each alone without Redis."""
+"""Attempts to sign in: counted for all web processes together, by each alone without Redis."""
 
 import pytest
 

@@ -79,7 +79,7 @@ def _guard(settings: Settings) -> context.Guard | None:
         return None
     found = Access.of(settings)
     redis = settings.redis_url
-    attempts = Attempts(redis and redis.get_secret_value())
+    attempts = Attempts(redis.get_secret_value() if redis else None)
     return context.Guard(found, AuditWriter(found.audit), attempts)
 
 
