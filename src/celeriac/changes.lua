@@ -27,7 +27,8 @@ local function rank(name)
 end
 
 -- Values of the record are JSON.
-local known = redis.call('HMGET', record, 'state', 'attempt', 'cancelled', 'lines', 'starts')
+local known = redis.call('HMGET', record, 'state', 'attempt', 'cancelled', 'lines', 'starts',
+  'started_at')
 local was, was_attempt, cancelled = known[1] and known[1]:sub(2, -2), known[2], known[3]
 
 -- A worker without our backend tells only what Celery's result says.
@@ -47,9 +48,11 @@ local overtaken = mine and (mine < newest
   or replays and mine == newest and rank(was) > 0)
 
 -- A message that was delivered again starts the same attempt again; then nothing tells its end.
+-- The same start is told again where the answer was lost.
 local starts = 1
 if state == 'STARTED' and rank(was) == 1 and attempt == was_attempt then
-  starts = (tonumber(known[5]) or 1) + 1
+  local is_same = known[6] == '"' .. ARGV[EVENT + 2] .. '"'
+  starts = (tonumber(known[5]) or 1) + (is_same and 0 or 1)
 end
 
 -- Who cancels ends what waits, and only asks what executes to end.

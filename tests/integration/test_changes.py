@@ -10,7 +10,7 @@ from celery import Celery, states
 from celery.result import AsyncResult
 
 from celeriac.backend import RunBackend
-from celeriac.changes import Verdict
+from celeriac.changes import Verdict, write_change
 from celeriac.events import RECORD_PREFIX, Event, EventKind
 from changed_run import cancel, context, events, record, replay, state_of, store
 from eventually import eventually
@@ -121,6 +121,17 @@ def test_late_progress_changes_nothing(backend: RunBackend, end: str) -> None:
     backend.store_result("one", {"current": 1}, "PROGRESS", request=context())
 
     assert state_of(backend) == end
+
+
+def test_start_that_is_told_again_since_no_answer_came_counts_once(backend: RunBackend) -> None:
+    change = backend._change("one", states.STARTED, {"result": None}, context(), None)
+
+    write_change(backend.client, change)
+    write_change(backend.client, change)
+    assert record(backend)["starts"] == 1
+
+    store(backend, states.STARTED)
+    assert record(backend)["starts"] == 2
 
 
 def test_next_attempt_starts(backend: RunBackend) -> None:
