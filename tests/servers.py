@@ -173,6 +173,15 @@ class RabbitMQServer:
         assert done.returncode == 0, f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def pause_queue(self, broker_url: str, queue: str, for_s: float) -> None:
+        """Let a quorum queue answer nobody for a while, as on a machine that is too busy."""
+        vhost = broker_url.rpartition("/")[2]
+        self.rabbitmqctl(
+            "eval",
+            f"Queue = whereis('{vhost}_{queue}'), ok = sys:suspend(Queue), "
+            f"spawn(fun() -> timer:sleep({round(for_s * 1000)}), sys:resume(Queue) end).",
+        )
+
     @contextmanager
     def fresh_vhost(self) -> Iterator[str]:
         """Make a virtual host, give its address, and remove it with all its queues afterwards."""

@@ -16,6 +16,7 @@ that comes back to the worker that executes the run, it is not executed a second
 
 import heapq
 import itertools
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import active_requests, requests
 from vine import promise
 
+from celeriac.acknowledgements import pass_on
 from celeriac.backend import RunBackend
 from celeriac.burial import bury, bury_or_requeue, goes_to_dead_letters, request_of
 from celeriac.errors import DeadLetterError, UnsignedError
@@ -88,6 +90,7 @@ class Consumer(CeleryConsumer):
     app: Celery
     blueprint: Any
     call_soon: Any
+    channel_errors: Any
     connection: Any
     controller: Any
     connection_errors: Any
@@ -130,6 +133,15 @@ class Consumer(CeleryConsumer):
         if self._is_on_amqp:
             pool: Any = self.app.pool
             pool.resize(pool.limit, reset=True)
+
+    def shutdown(self) -> None:
+        """Close the connection, when the queues have heard of all that was acknowledged."""
+        self.perform_pending_operations()
+        if self._is_on_amqp and self.task_consumer is not None:
+            with suppress(*self.connection_errors, *self.channel_errors):
+                for queue in self.task_consumer.queues:
+                    pass_on(self.task_consumer.channel, queue.name)
+        super().shutdown()
 
     @property
     def _is_on_amqp(self) -> bool:

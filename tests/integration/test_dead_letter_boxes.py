@@ -16,6 +16,7 @@ from celeriac.runs.letter_boxes import LetterBox, LetterCount
 from celeriac.runs.redis_letter_box import RedisBox
 from celeriac.settings import load_settings
 from eventually import eventually
+from servers import RabbitMQServer
 from services import Services
 
 QUEUE = "celery_see"
@@ -87,6 +88,28 @@ def test_letters_that_are_kept_stay_in_their_order(
     left = [run_id for number, run_id in enumerate(sent) if number % 3]
     eventually(lambda: runs.dead_letters.counts() == {QUEUE: len(left)}, deadline_s=20)
     assert _met(box, len(sent)) == left
+
+
+@pytest.mark.usefixtures("on_amqp")
+@pytest.mark.parametrize("ends", [True, False])
+def test_letters_that_were_removed_from_a_slow_queue_do_not_come_back(
+    services: Services, runs: Runs, box: LetterBox, request: pytest.FixtureRequest, ends: bool
+) -> None:
+    sent = _bury(services.broker_url, runs, 150)
+    rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
+
+    looking = box.go_through(QUEUE, 100 if ends else 150)
+    first = next(looking)
+    rabbitmq.pause_queue(services.broker_url, f"{QUEUE}.dead", for_s=5)
+    for found in (first, *islice(looking, 99)):
+        found.remove()
+    if ends:
+        assert list(looking) == []
+    else:
+        looking.close()  # type: ignore[attr-defined]
+
+    eventually(lambda: runs.dead_letters.counts() == {QUEUE: 50}, deadline_s=20)
+    assert _met(box, 150) == sent[100:]
 
 
 def test_letters_that_others_remove_make_nobody_miss_one(services: Services, runs: Runs) -> None:

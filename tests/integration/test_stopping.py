@@ -14,6 +14,7 @@ from celeriac.runs import RunState
 from eventually import eventually
 from foreign_client import foreign_client
 from processes import ChildProcess
+from servers import RabbitMQServer
 from services import Services
 from worker_process import CANCEL_ENVIRONMENT, running_worker
 
@@ -111,6 +112,29 @@ def test_run_that_stopping_workers_hand_back_comes_no_nearer_to_its_limit(
     told.touch()
     with _worker(shop, "new", "--pool", "solo", more=more):
         assert shop.in_state(run_id, RunState.FAILURE).state is RunState.FAILURE
+
+
+def test_what_ends_while_its_queue_is_slow_is_not_executed_again(
+    shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    if not shop.services.broker_url.startswith("amqp"):
+        pytest.skip("Only RabbitMQ holds acknowledgements back.")
+    rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
+    count, told = 100, shop.trace("told")
+    with _worker(shop, "old", "--pool", "threads", "--concurrency", "100", more=PATIENT) as old:
+        for _ in range(count):
+            shop.submit("fails_when_told", path=str(shop.trace("long")), told=str(told))
+        _has_begun(shop, count)
+        _ask_to_stop(old)
+        vhost = shop.services.broker_url.rpartition("/")[2]
+        eventually(lambda: rabbitmq.api("GET", f"consumers/{vhost}") == [], deadline_s=SOON_S)
+        rabbitmq.pause_queue(shop.services.broker_url, "celery_see", for_s=10)
+        told.touch()
+        eventually(lambda: not old.is_running, deadline_s=60)
+
+    with _worker(shop, "new", "--pool", "solo"):
+        shop.let_pass()
+    assert len(shop.executed("long")) == count
 
 
 @pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGINT), (signal.SIGQUIT,)])

@@ -1,9 +1,9 @@
 """Dead-letter queues of RabbitMQ: a letter that is looked at is given back in its order."""
 
+import itertools
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,9 @@ from amqp.exceptions import NotFound
 from celery import Celery
 from kombu import Connection, Queue
 
+from celeriac.acknowledgements import pass_on
 from celeriac.queues import EXCHANGE, HIGH_FROM, dead_name_of, high_name_of, is_ours, routing_key_of
+from celeriac.runs.broker import PASSING
 from celeriac.runs.letter_boxes import PAGE, Found, LetterCount, RawLetter, Send, connected
 
 IDLE_S = 2.0
@@ -50,9 +52,8 @@ class AmqpBox:
             until_s = time.monotonic() + FREE_WITHIN_S
             left = min(most, _free_count(connection, dead_name_of(queue), until_s).letters)
             channel: Any = connection.channel()
-            yield from _found(connection, channel, queue, left)
-            # Closing the channel gives back, in order, all that was not acknowledged.
-            channel.close()
+            with _giving_back(channel, dead_name_of(queue)):
+                yield from _found(connection, channel, queue, left)
 
     @contextmanager
     def sending(self) -> Iterator[Send]:
@@ -99,26 +100,55 @@ def _count(connection: Connection, name: str) -> LetterCount:
     return LetterCount(int(found.message_count), found.consumer_count > 0)
 
 
+@contextmanager
+def _giving_back(channel: Any, name: str) -> Iterator[None]:
+    """Close the channel at the end, which gives back in order all that was not acknowledged."""
+    try:
+        yield
+    except BaseException:
+        with suppress(*PASSING):  # There may be nothing left to close.
+            _close(channel, name)
+        raise
+    _close(channel, name)
+
+
+def _close(channel: Any, name: str) -> None:
+    pass_on(channel, name)
+    channel.close()
+
+
 def _found(connection: Connection, channel: Any, queue: str, count: int) -> Iterator[Found]:
-    """Take that many as they come; whenever all in hand are kept, the hand is made larger."""
-    arrived: deque[Any] = deque()
-    kept, room, hands = 0, 0, 0
-    for _ in range(count):
-        if not arrived and kept == room:
-            kept, room, hands = 0, min(room * 4 or PAGE, MOST_IN_HAND), hands + 1
-            channel.basic_qos(0, room, False)
-            # Letters are given back in the order of the tags.
-            tag = f"letters-{hands:03}"
-            channel.basic_consume(dead_name_of(queue), tag, callback=arrived.append)
-        try:
-            while not arrived:
-                connection.drain_events(timeout=IDLE_S)
-        except TimeoutError:
-            return
-        message = arrived.popleft()
-        found = Found(_raw(queue, message), partial(channel.basic_ack, message.delivery_tag))
-        yield found
-        kept += not found.is_removed
+    """Show page by page; after one of which some were kept comes a larger one."""
+    size, numbers = PAGE, itertools.count()
+    while count > 0:
+        wanted = min(size, count)
+        page = _page(connection, channel, dead_name_of(queue), next(numbers), wanted)
+        kept = 0
+        for message in page:
+            found = Found(_raw(queue, message), partial(channel.basic_ack, message.delivery_tag))
+            yield found
+            kept += not found.is_removed
+        count = count - wanted if len(page) == wanted else 0
+        if kept:
+            size = min(size * 4, MOST_IN_HAND)
+
+
+def _page(connection: Connection, channel: Any, name: str, number: int, size: int) -> list[Any]:
+    """Take so many letters, or fewer where others have them.
+
+    Nothing more is on its way when the first one is removed: what RabbitMQ sends to a consumer that
+    has just ended goes back before all that was kept.
+    """
+    arrived: list[Any] = []
+    # Letters are given back in the order of the tags; what is got without one has a number for it.
+    tag = f"#{number:06}"
+    channel.basic_qos(0, size, False)
+    channel.basic_consume(name, tag, callback=arrived.append)
+    with suppress(TimeoutError):
+        while len(arrived) < size:
+            connection.drain_events(timeout=IDLE_S)
+    channel.basic_cancel(tag)
+    return arrived
 
 
 def _raw(queue: str, message: Any) -> RawLetter:

@@ -17,6 +17,7 @@ from kombu.exceptions import ChannelError
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac import unacked
+from celeriac.acknowledgements import pass_on
 from celeriac.celeryconfig import CONNECT_TIMEOUT_S
 from celeriac.delivery import queue_of
 from celeriac.errors import BrokerUnavailableError
@@ -90,10 +91,10 @@ class Purger:
             left = left - len(messages) if messages else 0
             if time.monotonic() > until_s:
                 break
+        if purged and not self._is_on_redis:
+            pass_on(queue.channel, queue.name)
         for message in kept:
             message.requeue()
-        if purged and not self._is_on_redis:
-            _pass_on(queue)
         return Purged(purged=purged, kept=len(kept), left=left)
 
     def _sorted(self, messages: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -143,18 +144,6 @@ def _ready(queue: Queue) -> int:
         return int(channel.queue_declare(queue=queue.name, passive=True).message_count)
     except ChannelError:
         return 0  # Nobody has used it yet.
-
-
-def _pass_on(queue: Queue) -> None:
-    """Have RabbitMQ pass on every acknowledgement before the channel closes.
-
-    A channel holds back some for a quorum queue that is slow, and forgets them when it closes. It
-    lets go of them when the queue answers something else; whatever that takes is given back.
-    """
-    for _ in range(2):
-        message = queue.get(no_ack=False)
-        if message is not None:
-            message.requeue()
 
 
 def _taken(queue: Queue, most: int) -> Iterator[Any]:
