@@ -146,6 +146,19 @@ def test_replay_is_no_success_while_somebody_has_letters_in_hand(
 
 
 @pytest.mark.usefixtures("on_amqp")
+def test_discard_takes_no_slow_queue_for_an_empty_one(
+    services: Services, runs: Runs, request: pytest.FixtureRequest
+) -> None:
+    _bury(services.broker_url, runs, 3)
+    rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
+    rabbitmq.pause_queue(services.broker_url, f"{QUEUE}.dead", for_s=5)
+
+    last = _last(runs.dead_letters.discard(ALL))
+
+    assert (last.done, last.finished) == (3, True)
+
+
+@pytest.mark.usefixtures("on_amqp")
 def test_count_tells_that_somebody_looks(services: Services, runs: Runs, box: LetterBox) -> None:
     _bury(services.broker_url, runs, 3)
 

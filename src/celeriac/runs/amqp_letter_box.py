@@ -16,6 +16,7 @@ from celeriac.acknowledgements import pass_on
 from celeriac.queues import EXCHANGE, HIGH_FROM, dead_name_of, high_name_of, is_ours, routing_key_of
 from celeriac.runs.broker import PASSING
 from celeriac.runs.letter_boxes import PAGE, Found, LetterCount, RawLetter, Send, connected
+from celeriac.runs.queue_counts import counts_of
 
 IDLE_S = 2.0
 """How long nothing may come of a queue that said it has more: somebody else looks at it."""
@@ -93,11 +94,11 @@ def _free_count(connection: Connection, name: str, until_s: float) -> LetterCoun
 def _count(connection: Connection, name: str) -> LetterCount:
     channel: Any = connection.channel()
     try:
-        found = channel.queue_declare(name, passive=True)
+        counts = counts_of(channel, name)
     except NotFound:
         return LetterCount(0)
     channel.close()
-    return LetterCount(int(found.message_count), found.consumer_count > 0)
+    return LetterCount(counts.ready, counts.consumers > 0)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from kombu import Connection, Queue, binding
 from celeriac.delays import bind_to_delays
 from celeriac.errors import QueueInUseError
 from celeriac.queues import NO_LIMIT
+from celeriac.runs.queue_counts import counts_of
 
 UNDER_WAY_S = 0.3
 """How long a message may still be on its way to a queue that has just lost its bindings."""
@@ -33,6 +34,7 @@ def redefine(connection: Connection, queue: Queue, differs: bool, delays: str | 
 
     Raises:
         QueueInUseError: a worker listens to it.
+        BrokerUnavailableError: it does not answer.
     """
     ways = list(_ways_to(queue, delayed=bool(delays)))
     if differs:
@@ -90,13 +92,17 @@ def _drain(connection: Connection, source: str, target: str, ways: Iterable[bind
 
 
 def _check_unused(channel: Any, name: str) -> None:
-    consumers = channel.queue_declare(name, passive=True).consumer_count
+    consumers = counts_of(channel, name).consumers
     if consumers:
         raise QueueInUseError(name, consumers)
 
 
 def _move(channel: Any, source: str, target: str) -> int:
-    """Move messages one by one; each is in one of the two queues at any moment."""
+    """Move messages one by one; each is in one of the two queues at any moment.
+
+    The channel may close right after: each look has the queue hear of the message before it, and
+    the last one finds nothing.
+    """
     moved = 0
     while found := channel.basic_get(source, no_ack=False):
         # On its way it must not expire, of which nobody would be told; a worker reads the header.
@@ -116,7 +122,7 @@ def _deleted(connection: Connection, channel: Any, name: str) -> bool:
     except PreconditionFailed:
         return False
     except AMQPNotImplementedError:  # It costs the connection.
-        if channel.queue_declare(name, passive=True).message_count:
+        if counts_of(channel, name).ready:
             return False
         channel.queue_delete(name)
     return True

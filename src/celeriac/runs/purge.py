@@ -23,6 +23,7 @@ from celeriac.delivery import queue_of
 from celeriac.errors import BrokerUnavailableError
 from celeriac.queues import lanes_of
 from celeriac.runs.broker import PASSING
+from celeriac.runs.queue_counts import counts_of
 from celeriac.runs.store import Cancelled, RunStore
 
 BATCH = 200
@@ -139,9 +140,8 @@ class Purger:
 
 
 def _ready(queue: Queue) -> int:
-    channel: Any = queue.channel
     try:
-        return int(channel.queue_declare(queue=queue.name, passive=True).message_count)
+        return counts_of(queue.channel, queue.name).ready
     except ChannelError:
         return 0  # Nobody has used it yet.
 
