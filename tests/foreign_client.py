@@ -1,5 +1,7 @@
 """Clients of somebody else, which publish into a queue of ours: Celery's, and one by hand."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +23,20 @@ def foreign_client(broker_url: str, queue: str = "celery_see") -> Celery:
     return client
 
 
+@contextmanager
+def confirmed_producer(broker_url: str) -> Iterator[Any]:
+    """Give a producer that waits until the broker has each message.
+
+    RabbitMQ may drop what it has not confirmed when the connection closes.
+    """
+    options = {"confirm_publish": True} if broker_url.startswith("amqp") else {}
+    with (
+        Connection(broker_url, transport_options=options) as connection,
+        connection.Producer() as producer,
+    ):
+        yield producer
+
+
 def publish(
     broker_url: str,
     task: str | None,
@@ -33,7 +49,7 @@ def publish(
     """Publish a message as any Celery client does, or with a body like none; gives its run."""
     run_id = run_id or str(uuid4())
     headers = {"task": task, "id": run_id, "root_id": run_id, "lang": "py", "retries": 0}
-    with Connection(broker_url) as connection, connection.Producer() as producer:
+    with confirmed_producer(broker_url) as producer:
         producer.publish(
             [[], kwargs, {}] if body is None else body,
             headers=headers if task else {},

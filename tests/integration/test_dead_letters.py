@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from kombu import Connection
 
 from celeriac.errors import InvalidInputError
 from celeriac.runs import LetterList, LetterSelection, Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
 from eventually import eventually
-from foreign_client import publish
+from foreign_client import confirmed_producer, publish
 from services import Services
 from worker_process import running_worker
 
@@ -36,7 +35,7 @@ def runs(services: Services, folder: Path) -> Iterator[Runs]:
     )
     runs = Runs.of(settings)
     yield runs
-    list(runs.dead_letters.discard(ALL))
+    eventually(lambda: [*runs.dead_letters.discard(ALL)][-1].finished, deadline_s=20)
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def test_letter_of_what_is_no_message_shows_its_body(services: Services, runs: R
 
 
 def test_letters_of_no_run_tell_why_and_are_grouped_by_it(services: Services, runs: Runs) -> None:
-    with Connection(services.broker_url) as connection, connection.Producer() as producer:
+    with confirmed_producer(services.broker_url) as producer:
         for body in ("a", "b"):
             producer.publish(
                 body, content_type="text/plain", content_encoding="utf-8", exchange="",

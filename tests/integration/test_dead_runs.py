@@ -14,7 +14,7 @@ from celeriac.history import History
 from celeriac.runs import LetterSelection, Run, Runs, RunState, SubmitOptions
 from celeriac.settings import load_settings
 from eventually import eventually
-from foreign_client import publish
+from foreign_client import confirmed_producer, publish
 from services import Services
 from worker_process import running_worker
 
@@ -137,7 +137,7 @@ def test_message_without_an_identifier_is_a_dead_letter(
     services: Services, runs: Runs, send: Send, tmp_path: Path
 ) -> None:
     letters = _letters(services)
-    with Connection(services.broker_url) as connection, connection.Producer() as producer:
+    with confirmed_producer(services.broker_url) as producer:
         producer.publish([[], {}, {}], headers={"task": "x"}, exchange="", routing_key="celery_see")
         producer.publish(
             [[], {}, {}], headers={"task": "text.reverse"}, exchange="", routing_key="celery_see"

@@ -17,6 +17,7 @@ from celeriac.queues import EXCHANGE, MOST_DELIVERIES
 from celeriac.runs import Run, Runs, RunState, SubmitOptions
 from celeriac.settings import load_settings
 from eventually import eventually
+from foreign_client import confirmed_producer
 from servers import RabbitMQServer, RedisServer
 from worker_process import celeriac_environment, running_worker
 
@@ -53,7 +54,7 @@ def _submit(runs: Runs, text: str = "ab", **options: Any) -> Run:
 def _send(broker_url: str, task: str, args: dict[str, Any], run_id: str, key: str) -> None:
     """Publish a message of protocol 2 the way that another process of Celeriac does."""
     headers = {"task": task, "id": run_id, "lang": "py", "root_id": run_id, "argsrepr": ""}
-    with Connection(broker_url) as connection, connection.Producer() as producer:
+    with confirmed_producer(broker_url) as producer:
         producer.publish(
             [[], args, {}], headers=headers, exchange=EXCHANGE, routing_key=key, mandatory=True
         )
@@ -176,7 +177,7 @@ def test_queue_that_was_removed_is_declared_again_and_the_run_not_lost(
 @pytest.fixture
 def classic_queue(broker_url: str) -> str:
     """Declare the queue as an earlier version did, with a message in it."""
-    with Connection(broker_url) as connection, connection.Producer() as producer:
+    with confirmed_producer(broker_url) as producer:
         queue = Queue(
             "celery_see", Exchange("celery_see"), "celery_see",
             queue_arguments={"x-max-priority": 9},
