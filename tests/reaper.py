@@ -15,6 +15,9 @@ from running_stack import RunningStack
 
 Kill = Callable[[], None]
 
+BACK_WITHIN_S = 120
+"""How long somebody who was killed may be away."""
+
 
 @dataclass
 class Reaper:
@@ -29,14 +32,17 @@ class Reaper:
     done: Counter[str] = field(default_factory=Counter)
 
     def run(self, go_on: Callable[[], bool]) -> None:
-        """Kill as long as `go_on` says so."""
+        """Kill as long as `go_on` says so; fails when somebody does not come back."""
         chance = random.Random(self.seed)
         names: list[str] = []
+        killed_at_s = time.monotonic()
         while _waited(chance.uniform(*self.pause_s), go_on):
             names = names or chance.sample(sorted(self.kills), k=len(self.kills))
+            assert time.monotonic() < killed_at_s + BACK_WITHIN_S, f"{names[-1]} does not come back"
             with suppress(LookupError, ProcessLookupError, psutil.NoSuchProcess):
                 self.kills[names[-1]]()
                 self.done[names.pop()] += 1
+                killed_at_s = time.monotonic()
 
     def spares(self) -> set[str]:
         """Tell who was not killed yet."""

@@ -29,6 +29,7 @@ from celeriac.lag import backlog
 from celeriac.log_capture import lines_of_ending
 from celeriac.marks import MAX_BYTES, Keeping
 from celeriac.replays import attempt_of
+from celeriac.subscriptions import ResultConsumer
 from celeriac.worker_events import DEAD, event_of, is_ignored, of_message
 
 REVOKED_REASON = "revoked"
@@ -41,6 +42,8 @@ ENDED = "celeriac_ended"
 
 class RunBackend(ChordBackend):
     """Celery's Redis backend with run records; the URL scheme is `celeriac+redis://`."""
+
+    ResultConsumer = ResultConsumer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

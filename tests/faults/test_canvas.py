@@ -1,6 +1,5 @@
 """Chords and chains go on when broker and result backend were away as their runs ended."""
 
-import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,12 +79,8 @@ def _submit(folder: Path, settings: Any, told: Path) -> list[str]:
     body = app.signature("long.gather", kwargs={"path": str(folder / "body")})
     chorded = chord([until(name) for name in PARTS], app=app)(body)
     chained = chain(until("link"), until("end"), app=app).apply_async()
-    ids = [chorded.id, chained.id]
-    # Results unsubscribe when they are collected, and Redis may be away later.
-    del chorded, chained
-    gc.collect()
     app.close()
-    return ids
+    return [chorded.id, chained.id]
 
 
 def _ended(runs: Runs, run_id: str) -> Run:
