@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
-TIERS := $(wildcard tests/unit) $(wildcard tests/infra) $(wildcard tests/integration) \
-	$(wildcard tests/e2e) $(wildcard tests/faults)
+TIERS := $(wildcard tests/unit) $(wildcard tests/security) $(wildcard tests/infra) \
+	$(wildcard tests/integration) $(wildcard tests/e2e) $(wildcard tests/faults)
 # Two files at a time, in their order: the browser of tests/e2e suffers no other tier beside it.
 SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 TYPED := src $(wildcard tests/*.py) $(wildcard infra)
@@ -18,7 +18,7 @@ NPM := $(if $(shell command -v npm 2>/dev/null),,$(VENV)/.node)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets test unit integration e2e faults picture check arch format lock bench wheel clean
+.PHONY: help up install assets test unit security integration e2e faults picture check arch format lock bench wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,10 @@ test: $(VENV)/.dev assets ## Install what the tests need, then run every tier, t
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TIERS) $(ARGS)
 
 unit: ## Run the unit tests only (no network, seconds)
+security: ## Attack the web with thousands of requests, and tell how many were tried
 integration: ## Run the tests against real servers only
 e2e: ## Run the tests of the whole system only, with a real browser
-unit integration e2e: $(VENV)/.dev assets
+unit security integration e2e: $(VENV)/.dev assets
 	$(BIN)/python -m pytest tests/$@ $(ARGS)
 
 faults: $(VENV)/.dev assets ## Break things while runs are submitted, and write what came of it into docs/reliability.md

@@ -77,14 +77,13 @@ def _empty_database() -> Path:
 
 @contextmanager
 def access_app(folder: Path, runs: object = None, **settings: Any) -> Iterator[AccessApp]:
-    """Make the app; nothing is connected to but a file."""
+    """Make the app; nothing is connected to but a file, and what the settings say."""
+    urls = {"broker_url": "redis://localhost/0", "redis_url": "redis://localhost/1"}
     found = load_settings(
         join_stack=False,
-        broker_url="redis://localhost/0",
-        redis_url="redis://localhost/1",
         history_url=f"sqlite:///{folder}/history.db",
         authentication=True,
-        **settings,
+        **(urls | settings),
     )
     shutil.copy(_empty_database(), folder / "history.db")
     access = Access.of(found)

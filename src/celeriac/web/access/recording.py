@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from flask import Response, request
 from pydantic import JsonValue
+from werkzeug.exceptions import HTTPException
 
 from celeriac.access import Entry, Identity
 from celeriac.access.audit import OK
@@ -59,8 +60,11 @@ def _detail(rule: Rule) -> dict[str, Any]:
 def _given(rule: Rule) -> dict[str, JsonValue]:
     if not rule.keeps:
         return {}
-    body = request.get_json(silent=True) if request.is_json else None
-    given = body if isinstance(body, dict) else {**request.args, **request.form}
+    try:
+        body = request.get_json(silent=True) if request.is_json else None
+        given = body if isinstance(body, dict) else {**request.args, **request.form}
+    except HTTPException:  # It is larger than allowed, and nobody has read it.
+        return {}
     return {name: given[name] for name in rule.keeps if name in given}
 
 
