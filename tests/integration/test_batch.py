@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -34,6 +35,8 @@ from worker_process import celeriac_environment, running_worker
 BATCH = "/api/v1/runs/batch"
 NDJSON = "application/x-ndjson"
 LIMIT_BYTES = 2_000
+QUIET_S = 5
+"""When nothing came of a queue for so long, it is empty."""
 
 
 def _settings(services: Services, **given: Any) -> Settings:
@@ -268,11 +271,20 @@ def _messages(broker_url: str) -> set[str]:
 
 
 def _is_emptied(app: Celery, found: set[str]) -> bool:
-    with app.connection_for_read() as connection, connection.channel() as channel:
-        queue = app.amqp.queues["celery_see"].bind(channel)
-        while message := queue.get(no_ack=True):
-            found.add(message.headers["id"])
-    return True
+    queue = app.amqp.queues["celery_see"]
+    with (
+        app.connection_for_read() as connection,
+        connection.Consumer(
+            [queue],
+            on_message=lambda message: found.add(message.headers["id"]),
+            no_ack=True,
+            auto_declare=False,
+        ),
+        suppress(TimeoutError),
+    ):
+        while True:
+            connection.drain_events(timeout=QUIET_S)
+    return bool(found)
 
 
 def test_redis_broker_killed_in_the_middle(tmp_path: Path, redis_server: RedisServer) -> None:
