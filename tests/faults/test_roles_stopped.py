@@ -14,7 +14,7 @@ from ordeal import ordeal
 TIMES = 2
 ENDS_WITHIN_S = 40
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_workers_told_to_stop(system: System) -> None:

@@ -44,7 +44,7 @@ def test_every_worker_killed(system: System) -> None:
 def test_poison_among_healthy_runs(system: System) -> None:
     with ordeal(system, f"{POISONS} runs kill their process each time") as load:
         poisons = [load.submit_poison() for _ in range(POISONS)]
-        ended = eventually(lambda: _ended(system, poisons), deadline_s=90)
+        ended = eventually(lambda: _ended(system, poisons), deadline_s=180)
     assert load.lost() == set()
 
     starts = [each.run_id for each in load.executions()]
@@ -53,8 +53,10 @@ def test_poison_among_healthy_runs(system: System) -> None:
 
 
 def _ended(system: System, run_ids: list[str]) -> list[RunRow]:
+    """Give the runs once all have ended."""
     runs = [system.history.get(run_id) for run_id in run_ids]
-    return [run for run in runs if run and run.finished_at] if all(runs) else []
+    ended = [run for run in runs if run and run.finished_at]
+    return ended if len(ended) == len(run_ids) else []
 
 
 def _executing(load: Load, run_id: str) -> int:
