@@ -18,7 +18,7 @@ from processes import LOOPBACK, ChildProcess, free_port, is_listening, tail
 from servers import clean_environment
 
 MARK = "TEST_STACK_MARK"
-START_DEADLINE_S = 60
+START_DEADLINE_S = 240
 ANSWERS_WITHIN_S = 30
 
 

@@ -32,7 +32,8 @@ RABBITMQ_FOLDERS = (
 )
 
 STARTS_WITHIN_S = 240
-"""How long RabbitMQ, or its tool, may take on a machine that is busy; usually ten seconds."""
+"""How long a server, or its tool, may take on a machine that is busy, also to stop; RabbitMQ
+usually takes ten seconds."""
 FORWARDS_MS = 10_000
 """How long RabbitMQ waits before it forwards an expired message once more, as
 docs/how-to/real-servers.md advises; its own default is three minutes."""
@@ -72,6 +73,7 @@ class RedisServer:
             log_path=self.folder / "server.log",
             env=clean_environment(self.folder),
             cwd=self.folder,
+            stop_deadline_s=STARTS_WITHIN_S,
         )
 
     @property
@@ -83,7 +85,7 @@ class RedisServer:
         """Start, and return when it answers."""
         self.process.start()
         with self.client() as client:
-            _wait_until_ready(self.process, client.ping, deadline_s=20)
+            _wait_until_ready(self.process, client.ping, deadline_s=STARTS_WITHIN_S)
 
     def stop(self) -> None:
         """Stop in good order."""
@@ -215,6 +217,7 @@ class RabbitMQServer:
             log_path=self.folder / f"{Path(command[0]).name}.log",
             env=self._environment(),
             cwd=self.folder,
+            stop_deadline_s=STARTS_WITHIN_S,
         )
 
     def _write_configuration(self) -> None:

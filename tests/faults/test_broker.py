@@ -50,7 +50,7 @@ def test_memory_alarm(system: System) -> None:
     with ordeal(system, "memory alarm of the broker", again=SENT_TWICE) as load:
         rabbitmq.rabbitmqctl(WATERMARK, "0")
         try:
-            eventually(lambda: load.refused + len(load.unconfirmed) >= REFUSALS, deadline_s=60)
+            eventually(lambda: load.refused + len(load.unconfirmed) >= REFUSALS, deadline_s=180)
         finally:
             rabbitmq.rabbitmqctl(WATERMARK, "0.4")
     assert load.lost() == set()

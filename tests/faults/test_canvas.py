@@ -51,7 +51,7 @@ def away(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Away]:
         yield Away(rabbitmq.url, redis.url, (rabbitmq, redis))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_chord_and_chain_go_on_when_broker_and_redis_were_away(away: Away, tmp_path: Path) -> None:
     urls = {"broker_url": away.broker_url, "redis_url": away.redis_url}
     settings = load_settings(join_stack=False, tasks=TASKS, **urls)
@@ -61,7 +61,7 @@ def test_chord_and_chain_go_on_when_broker_and_redis_were_away(away: Away, tmp_p
     ):
         ids = _submit(tmp_path, settings, told)
         for name in (*PARTS, "link"):
-            eventually((tmp_path / name).exists, deadline_s=60)
+            eventually((tmp_path / name).exists, deadline_s=120)
         away.while_stopped(told.touch)
         chorded, chained = (_ended(runs, run_id) for run_id in ids)
 

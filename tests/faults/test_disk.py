@@ -42,7 +42,7 @@ def test_disk_full_under_the_history(on_small_disk: System, disk: SmallDisk) -> 
     with ordeal(system, "disk full under the history") as load:
         disk.fill(system.recorder.pid)
         with Redis.from_url(system.environment["CELERIAC_REDIS_URL"]) as redis:
-            eventually(lambda: read_lag(redis).problem, deadline_s=90)
+            eventually(lambda: read_lag(redis).problem, deadline_s=180)
         load.await_more(MANY)
         disk.free(system.recorder.pid)
     assert load.lost() == set()

@@ -44,7 +44,7 @@ def test_redis_out_of_memory(system: System) -> None:
     with ordeal(system, "result backend out of memory", again=SENT_TWICE) as load:
         _keep_workers_busy(load)
         with _without_memory(system.redis):
-            eventually(lambda: load.refused + len(load.unconfirmed) >= REFUSALS, deadline_s=60)
+            eventually(lambda: load.refused + len(load.unconfirmed) >= REFUSALS, deadline_s=180)
     assert load.lost() == set()
 
 

@@ -23,7 +23,7 @@ def test_main_process_killed(system: System) -> None:
         children = worker.kill_alone()
         worker.start()
     assert load.lost() == set()
-    eventually(lambda: not psutil.wait_procs(children, 0)[1], deadline_s=30)
+    eventually(lambda: not psutil.wait_procs(children, 0)[1], deadline_s=120)
 
 
 def test_child_killed_in_mid_run(system: System) -> None:
@@ -63,5 +63,5 @@ def _executing(load: Load, run_id: str) -> int:
     """Give the process that executes a run."""
     return eventually(
         lambda: next(each.pid for each in load.executions() if each.run_id == run_id),
-        deadline_s=30,
+        deadline_s=120,
     )
