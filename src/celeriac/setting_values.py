@@ -39,7 +39,7 @@ def keys_in(text: str) -> dict[str, bytes]:
     return keys
 
 
-def _signing(text: SecretStr) -> SecretStr:
+def _readable_keys(text: SecretStr) -> SecretStr:
     keys_in(text.get_secret_value())
     return text
 
@@ -60,4 +60,4 @@ def _no_lane(names: str) -> str:
 Port = Annotated[int, Field(ge=1, le=65535)]
 QueueNames = Annotated[str, AfterValidator(_no_lane)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
-MessageKeys = Annotated[SecretStr, AfterValidator(_signing)]
+MessageKeys = Annotated[SecretStr, AfterValidator(_readable_keys)]

@@ -57,11 +57,6 @@ class Signatures:
         """
         return cls(keys_in(text))
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Give the names of the keys; the first signs."""
-        return tuple(self._keys)
-
     def signed(
         self, headers: Mapping[str, Any], properties: Mapping[str, Any], body: bytes
     ) -> dict[str, Any]:

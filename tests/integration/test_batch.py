@@ -20,7 +20,7 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from celeriac.events import RECORD_PREFIX, STREAM
-from celeriac.runs import Runs
+from celeriac.runs import Runs, SubmitOptions
 from celeriac.settings import Settings, load_settings
 from celeriac.web import create_app
 from eventually import eventually
@@ -301,9 +301,22 @@ def test_redis_broker_killed_in_the_middle(tmp_path: Path, redis_server: RedisSe
     assert accepted <= messages <= accepted | unsure
 
 
+def _outlive_the_youth_of_its_queue(broker: RabbitMQServer, redis_url: str) -> None:
+    """Have the queue noted on disk: for half a second RabbitMQ knows a new one by heart alone.
+
+    One that is younger when RabbitMQ is killed comes back empty and without a leader.
+    """
+    runs = Runs.of(_settings(Services(broker.url, redis_url)))
+    run_id = runs.submit("text.reverse", {"text": "ab"}, SubmitOptions()).id
+    broker.stop()
+    broker.start()
+    assert _messages(broker.url) == {run_id}
+
+
 def test_rabbitmq_killed_in_the_middle(tmp_path: Path, redis_server: RedisServer) -> None:
     with own_rabbitmq(tmp_path) as broker:
         assert isinstance(broker, RabbitMQServer)
+        _outlive_the_youth_of_its_queue(broker, redis_server.url)
         accepted, unsure, messages = _batch_with_the_broker_killed(
             broker, broker.url, redis_server.url
         )

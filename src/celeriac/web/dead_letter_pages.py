@@ -117,7 +117,7 @@ def _rate() -> float | None:
     return rate
 
 
-def said_of_unsigned(count: int) -> str:
+def _said_of_unsigned(count: int) -> str:
     """Tell how many letters were not replayed, where there were any."""
     if not count:
         return ""
@@ -129,5 +129,5 @@ def _done(progress: Iterator[LetterProgress], word: str) -> BaseResponse:
     *_, last = progress
     stopped = f" Then it stopped: {last.stopped}" if last.stopped else ""
     words = f"{last.done:,} {'letter was' if last.done == 1 else 'letters were'} {word}."
-    flash(f"{words}{said_of_unsigned(last.unsigned)}{stopped}")
+    flash(f"{words}{_said_of_unsigned(last.unsigned)}{stopped}")
     return redirect(url_for("dead_letters.show"), 303)
