@@ -1,11 +1,11 @@
-"""A child process can write to the log, whatever its parent's threads did when it was forked."""
+"""A child process waits for nothing that its parent's threads did when it was forked."""
 
 import subprocess
 import sys
 
 WRITING_WHILE_FORKED = """
 import io, logging, os, signal, sys, threading
-from celeriac.pools.forking import fork_between_lines
+from celeriac.pools.forking import fork_safely
 
 is_writing, is_forked = threading.Event(), threading.Event()
 
@@ -19,7 +19,7 @@ class Slow(io.RawIOBase):
         return os.write(1, line)
 
 logging.basicConfig(stream=io.TextIOWrapper(io.BufferedWriter(Slow())), format="%(message)s")
-fork_between_lines()
+fork_safely()
 threading.Thread(target=logging.warning, args=["of the thread"]).start()
 is_writing.wait()
 child = os.fork()
@@ -33,11 +33,47 @@ os._exit(0)
 """
 
 
-def test_child_that_is_forked_while_a_thread_writes_a_line_can_write_too() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WRITING_WHILE_FORKED],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+FINDING_OUT_WHILE_FORKED = """
+import os, signal, sys, threading
+from kombu.utils.objects import cached_property
+from celeriac.pools.forking import fork_safely
 
+is_asked, is_forked = threading.Event(), threading.Event()
+
+class Backend:
+    @cached_property
+    def client(self):
+        is_asked.set()
+        is_forked.wait()
+        return "client"
+
+fork_safely()
+threading.Thread(target=lambda: Backend().client).start()
+is_asked.wait()
+child = os.fork()
+if not child:
+    signal.alarm(20)  # Whoever hangs ends.
+is_forked.set()
+print(Backend().client, flush=True)
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+os._exit(0)
+"""
+
+
+def test_child_that_is_forked_while_a_thread_finds_something_out_can_do_so_too() -> None:
+    assert _printed_by(FINDING_OUT_WHILE_FORKED) == ["client"] * 2
+
+
+def test_child_that_is_forked_while_a_thread_writes_a_line_can_write_too() -> None:
+    lines = _printed_by(WRITING_WHILE_FORKED)
+
+    assert lines == ["of the child", "of the parent", "of the thread"]
+
+
+def _printed_by(program: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == ["of the child", "of the parent", "of the thread"]
+    return sorted(done.stdout.splitlines())

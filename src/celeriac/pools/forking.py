@@ -4,13 +4,17 @@ A lock that another thread has at that instant stays locked in the child for eve
 Python makes the locks of `logging`'s handlers anew, but not the one inside the stream that a
 handler writes to: the child would hang at its first line, and the run that it executes with it.
 So a fork waits until no other thread is writing a line.
+
+A cached property has a lock too, one for all objects of its class, such as the connection of a
+result backend. What another thread was about to find out there, the child finds out by itself.
 """
 
+import gc
 import logging
 import os
 import threading
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property, partial
 from typing import Any
 
 WRITTEN_WITHIN_S = 5.0
@@ -28,9 +32,18 @@ _held = _Held()
 
 
 @cache
-def fork_between_lines() -> None:
-    """Let this process fork only while no other thread of it writes to a log."""
+def fork_safely() -> None:
+    """Have no child of this process wait for what a thread did that it does not have."""
     os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
+    # Python 3.12 has none of these locks, but kombu's properties have.
+    locked = [each for each in gc.get_objects() if isinstance(each, cached_property)]
+    os.register_at_fork(after_in_child=partial(_unlock, locked))
+
+
+def _unlock(properties: list[Any]) -> None:
+    for each in properties:
+        if hasattr(each, "lock"):
+            each.lock = threading.RLock()
 
 
 def _hold() -> None:

@@ -15,7 +15,7 @@ from billiard.pool import CLOSE, TERMINATE, WorkersJoined
 from celery.concurrency import asynpool, prefork
 
 from celeriac.grace import grace
-from celeriac.pools.forking import fork_between_lines
+from celeriac.pools.forking import fork_safely
 
 LOOK_EVERY_S = 0.1
 """How soon the end of a child is noticed."""
@@ -52,7 +52,7 @@ class Pool(asynpool.AsynPool):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._is_ending = False
-        fork_between_lines()
+        fork_safely()
         super().__init__(*args, **kwargs)
 
     def _join_exited_workers(self, shutdown: bool = False) -> Any:
