@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,7 +17,6 @@ from flask_openapi import OpenAPI
 from werkzeug.test import TestResponse
 
 from celeriac.access import Access, Entry, Identity, Means, Role, Scope, TokenOrder
-from celeriac.access.attempts import Attempts
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
@@ -78,20 +77,19 @@ def _empty_database() -> Path:
 @contextmanager
 def access_app(folder: Path, runs: object = None, **settings: Any) -> Iterator[AccessApp]:
     """Make the app; nothing is connected to but a file, and what the settings say."""
-    urls = {"broker_url": "redis://localhost/0", "redis_url": "redis://localhost/1"}
+    given: dict[str, Any] = {"broker_url": "redis://localhost/0"} | settings
     found = load_settings(
         join_stack=False,
         history_url=f"sqlite:///{folder}/history.db",
         authentication=True,
-        **(urls | settings),
+        **given,
     )
     shutil.copy(_empty_database(), folder / "history.db")
     access = Access.of(found)
     app = create_app(found, cast(Runs, runs))
     context: Context = app.extensions[EXTENSION]
-    assert context.guard
-    guard = replace(context.guard, attempts=Attempts())
-    app.extensions[EXTENSION] = replace(context, guard=guard)
+    guard = context.guard
+    assert guard
     try:
         yield AccessApp(app, access)
     finally:

@@ -57,7 +57,19 @@ def _no_lane(names: str) -> str:
     return names
 
 
+def _rate(text: str) -> str:
+    """Check a rate by a part of the library's grammar, so that settings need not import it."""
+    if text.lower() == OFF:
+        return OFF
+    if not RATE.fullmatch(text):
+        raise ValueError(f"{text!r} is no rate, such as 600/minute or 10/5 minutes, nor `{OFF}`")
+    return text
+
+
+OFF = "off"
+RATE = re.compile(r"[1-9]\d{0,8} ?/ ?([1-9]\d{0,3} ?)?(second|minute|hour|day)s?")
 Port = Annotated[int, Field(ge=1, le=65535)]
 QueueNames = Annotated[str, AfterValidator(_no_lane)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 MessageKeys = Annotated[SecretStr, AfterValidator(_readable_keys)]
+Rate = Annotated[str, AfterValidator(_rate)]

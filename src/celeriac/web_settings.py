@@ -4,6 +4,9 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from celeriac.addresses import PublicUrl
+from celeriac.setting_values import OFF, Rate
+
+RATE_LIMIT = "6000/minute"
 
 
 class WebSettings(BaseSettings):
@@ -47,6 +50,12 @@ class WebSettings(BaseSettings):
     session_longest_s: int = Field(
         604_800, ge=60, description="How long a browser stays signed in at most, in seconds."
     )
+    rate_limit: Rate | None = Field(
+        None,
+        description="How many requests each token, each person, and each address of those who "
+        "have not signed in may make: `600/minute`, or `off`. All at one address may make ten "
+        "times as many. Unset, `6000/minute` with authentication, and `off` without.",
+    )
     public_url: PublicUrl | None = Field(
         None,
         description="Where people reach the web, such as `https://celeriac.example.org`; links "
@@ -57,3 +66,10 @@ class WebSettings(BaseSettings):
         description="Where people reach Flower; links in the UI go there. "
         "Unset, it is the host of the page and `CELERIAC_FLOWER_PORT`.",
     )
+
+    @property
+    def request_rate(self) -> str | None:
+        """Give how many requests anybody may make, or None for any number."""
+        if self.rate_limit is None:
+            return RATE_LIMIT if self.authentication else None
+        return None if self.rate_limit == OFF else self.rate_limit

@@ -33,6 +33,7 @@ def web(
     folder = tmp_path_factory.mktemp("web")
     urls = {"broker_url": valkey_server.url, "redis_url": valkey_server.url.replace("/0", "/1")}
     quick: dict[str, Any] = {"max_wait_s": 0, "publish_timeout_s": 2.5, "data_dir": folder, **urls}
+    quick["rate_limit"] = "off"  # An attack of thousands of requests would meet nothing else.
     history = f"sqlite:///{folder}/history.db"
     runs = Runs.of(load_settings(join_stack=False, history_url=history, **quick))
     with access_app(folder, runs, **quick) as found:

@@ -50,6 +50,7 @@ def test_stack_file_is_left_out_on_request(tmp_path: Path) -> None:
         ({"port": 0}, "CELERIAC_PORT"),
         ({"workers": -1}, "CELERIAC_WORKERS"),
         ({"timezone": "Mars/Olympus"}, "CELERIAC_TIMEZONE.*IANA"),
+        ({"rate_limit": "often"}, "CELERIAC_RATE_LIMIT.*600/minute"),
         ({"log_level": "loud"}, "CELERIAC_LOG_LEVEL"),
     ],
 )

@@ -90,6 +90,19 @@ class TooManyAttemptsError(TransientError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyRequestsError(TransientError):
+    """Somebody, or a program that went wild, asks more often than anybody may."""
+
+    code = "too_many_requests"
+
+    def __init__(self, amount: int, window_s: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"More than {amount} requests in {window_s} seconds (CELERIAC_RATE_LIMIT). "
+            f"Try again in {retry_after_s} seconds."
+        )
+        self.retry_after_s = retry_after_s
+
+
 class AuthenticationOffError(CeleriacError):
     """Nobody has to sign in here, so there is nothing to manage."""
 

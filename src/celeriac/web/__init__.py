@@ -55,6 +55,7 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     app.extensions[context.EXTENSION] = context.Context(settings, runs, _guard(settings))
     app.before_request(partial(hosts.refuse_untrusted_host, hosts.trusted_names(settings)))
     app.before_request(origins.refuse_cross_site)
+    access.prepare(app, settings)
     access.install(app)
     csrf = CSRFProtect(app)
     csrf.exempt(api)

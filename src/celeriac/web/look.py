@@ -149,6 +149,7 @@ _ADVICE_BY_STATUS: Final = {
     ),
     404: Advice("Nothing was changed.", "Check the address, or start from the catalog."),
     413: Advice("Nothing was submitted.", "Send less, or raise CELERIAC_MAX_BODY_BYTES."),
+    429: Advice("Nothing was changed.", "Wait as long as it says, then try again."),
     503: Advice("Nothing was changed.", "Try again in a few seconds."),
 }
 _ADVICE_OTHERWISE: Final = Advice(

@@ -18,6 +18,7 @@ from celeriac.access.errors import (
     NotSignedInError,
     SignInError,
     TooManyAttemptsError,
+    TooManyRequestsError,
     UnknownTokenError,
     UnknownUserError,
 )
@@ -60,6 +61,7 @@ STATUS: dict[type[CeleriacError], int] = {
     RunNotFoundError: 404,
     SignInError: 401,
     TooManyAttemptsError: 429,
+    TooManyRequestsError: 429,
     TransientError: 503,
     UnknownQueueError: 404,
     UnknownTaskError: 404,
@@ -82,6 +84,7 @@ TITLES: dict[type[CeleriacError], str] = {
     UnconfirmedError: "The broker did not confirm",
     UnknownQueueError: "No such queue",
     TooManyAttemptsError: "Too many attempts",
+    TooManyRequestsError: "Too many requests",
     UnknownTaskError: "No such task",
     UnknownTokenError: "No such token",
     UnknownUserError: "No such user",

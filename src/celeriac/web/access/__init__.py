@@ -6,6 +6,7 @@
 - `recording`: writes down what was changed, for all endpoints alike.
 - `ready`: what has to be there before anybody can sign in.
 - `cookie`: what a browser holds.
+- `limiting`: refuses those who ask too often; `rates`: counts that, in all web processes together.
 - `signing`, `account`, `admin`, `me`: the pages, and one call of the API.
 """
 
@@ -13,8 +14,9 @@ from celeriac.web.access import me
 from celeriac.web.access.account import account
 from celeriac.web.access.admin import admin
 from celeriac.web.access.gate import install
+from celeriac.web.access.limiting import prepare
 from celeriac.web.access.signing import signing
 
-__all__ = ["BLUEPRINTS", "install", "me"]
+__all__ = ["BLUEPRINTS", "install", "me", "prepare"]
 
 BLUEPRINTS = (signing, account, admin)

@@ -11,6 +11,7 @@ from celeriac.access import LOCAL, Identity, Means
 from celeriac.access.errors import BadTokenError, ForbiddenError, NotSignedInError
 from celeriac.errors import HistoryUnavailableError
 from celeriac.web.access import cookie
+from celeriac.web.access.limiting import check_address, check_asker, tell_rate
 from celeriac.web.access.permissions import PUBLIC, rule_of
 from celeriac.web.access.reach import check_reach
 from celeriac.web.access.recording import KEY, record_change
@@ -20,12 +21,18 @@ from celeriac.web.gateway import LiveStream
 from celeriac.web.problems import of_celeriac_error, wants_page
 
 BEARER: Final = "bearer "
+REFUSED: Final = "celeriac.refused"
+"""Where in a request's environ it stands why its token opens nothing."""
 
 
 def install(app: Flask) -> None:
     """Let the app ask who it is, and write down what they change."""
+    app.before_request(check_address)
+    app.before_request(_identify)
+    app.before_request(check_asker)
     app.before_request(_let_in)
     app.after_request(record_change)
+    app.after_request(tell_rate)
     app.after_request(_keep_private)
     app.after_request(_watch_stream)
     app.jinja_env.globals.update(may=may, who=who, is_guarded=_is_guarded)
@@ -72,16 +79,21 @@ def _is_guarded() -> bool:
     return guard() is not None
 
 
-def _let_in() -> BaseResponse | None:
-    if guard() is None:
-        return None
-    rule = rule_of(request.endpoint)
-    if rule is PUBLIC and request.blueprint != "signing":
-        return None
+def _identify() -> None:
+    if guard() is None or _is_open():
+        return
     try:
-        request.environ[KEY] = found = _identified()
+        request.environ[KEY] = _identified()
     except BadTokenError as error:
+        request.environ[REFUSED] = error
+
+
+def _let_in() -> BaseResponse | None:
+    if guard() is None or _is_open():
+        return None
+    if (error := request.environ.get(REFUSED)) is not None:
         return _asked_to_show(error)
+    rule, found = rule_of(request.endpoint), who()
     if rule.role is None:
         return None
     if found is None:
@@ -93,6 +105,11 @@ def _let_in() -> BaseResponse | None:
         )
     check_reach(found, rule.reach)
     return None
+
+
+def _is_open() -> bool:
+    """Tell whether nobody need know who asks."""
+    return rule_of(request.endpoint) is PUBLIC and request.blueprint != "signing"
 
 
 def _identified() -> Identity | None:

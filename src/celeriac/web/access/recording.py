@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from celeriac.access import Entry, Identity
 from celeriac.access.audit import OK
+from celeriac.access.errors import TooManyRequestsError
 from celeriac.web.access.permissions import Rule, rule_of
 from celeriac.web.context import guard
 from celeriac.web.gateway import is_unfinished
@@ -25,6 +26,8 @@ def record_change(response: Response) -> Response:
     if keeper is None or found is None or not rule.action or is_unfinished(response):
         return response
     outcome = _outcome(response)
+    if outcome == TooManyRequestsError.code:  # Else a flood would wash others' entries away.
+        return response
     if not (rule.told and outcome == OK):
         entry = Entry.by(
             found, rule.action, _target(response), outcome=outcome, detail=_detail(rule)

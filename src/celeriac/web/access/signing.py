@@ -9,6 +9,7 @@ from celeriac.access.errors import SignInError, TooManyAttemptsError, UnknownUse
 from celeriac.errors import InvalidInputError
 from celeriac.web.access import cookie
 from celeriac.web.access.gate import me, way_back, who
+from celeriac.web.access.rates import address_key
 from celeriac.web.context import Guard, access, guard
 
 signing = Blueprint("signing", __name__)
@@ -87,11 +88,11 @@ def begin(user: User, means: Means, asked: str) -> BaseResponse:
 
 def _checked(name: str, password: str) -> User:
     keeper, address = _keeper(), request.remote_addr or ""
-    keeper.attempts.check(name, address)
+    keeper.attempts.check(name, address_key(address))
     try:
         return access().users.check(name, password)
     except SignInError:
-        keeper.attempts.failed(name, address)
+        keeper.attempts.failed(name, address_key(address))
         _tell_of_failure(name, address)
         raise
 
