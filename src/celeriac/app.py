@@ -14,6 +14,7 @@ from celery.app.utils import find_app
 
 from celeriac.celeryconfig import CeleryConfig, celery_config
 from celeriac.clock import tell_shared_time
+from celeriac.deadline import use_deadlines
 from celeriac.delays import delay_ours
 from celeriac.errors import ConfigurationError
 from celeriac.events import Event
@@ -59,6 +60,7 @@ def create_app(settings: Settings, *, publisher: bool = False) -> Celery:
     for variable in drop_celery_variables():
         logger.info("The environment variable %s is ignored.", variable)
     use_safe_transport()
+    use_deadlines()
     use_finishing_pools()
     config = celery_config(settings, publisher=publisher)
     app = _team_app(settings.app) if settings.app else Celery("celeriac")

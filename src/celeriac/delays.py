@@ -4,8 +4,10 @@ A worker declares them when it starts, but a run may be sent before there was an
 would refuse it, or have no way to give it back to its queue. So who sends one declares them.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 import celery.app.base
 from amqp.exceptions import NotFound
@@ -15,6 +17,8 @@ from kombu.transport import native_delayed_delivery as delays
 
 from celeriac.queues import DELAY_BITS, DELAYED, is_ours, lanes_of, queue_by_key
 
+DECLARES_WITHIN_S = 30.0
+"""How long RabbitMQ may take to make what runs wait in, some thirty quorum queues."""
 _POLICY = ("max_retries", "interval_start", "interval_step", "interval_max")
 
 
@@ -26,10 +30,14 @@ class Delays:
 
     def prepare(self, connection: Connection, lanes: Iterable[Queue]) -> None:
         """Declare what these lanes need, unless that was done before."""
-        for lane in lanes:
-            if lane.name not in self._known:
-                _declare(connection, lane)
-                self._known.add(lane.name)
+        unknown = [lane for lane in lanes if lane.name not in self._known]
+        if not unknown:
+            return
+        with _at_once(connection) as hurried:
+            for lane in unknown:
+                lane.bind(hurried.channel()).declare()
+            _bind_to_delays(hurried, unknown)
+        self._known.update(lane.name for lane in unknown)
 
     def forget(self) -> None:
         """Declare anew from now on: the broker may have lost it."""
@@ -77,14 +85,48 @@ def _prepare(app: Celery, known: Delays, connection: Any, options: dict[str, Any
 
 def bind_to_delays(connection: Connection, queue: Queue, kind: str = "quorum") -> None:
     """Have a queue get back what waited for its time, in queues of this type."""
-    delays.declare_native_delayed_delivery_exchanges_and_queues(connection, kind)
-    delays.bind_queue_to_native_delayed_delivery_exchange(connection, queue)
+    with _at_once(connection) as hurried:
+        _bind_to_delays(hurried, [queue], kind)
 
 
-def _declare(connection: Connection, queue: Queue) -> None:
+class _Hurried(NamedTuple):
+    """Passes for a connection where something is declared."""
+
+    channel: Callable[[], Any]
+
+
+class _HurriedChannel:
+    """A channel that declares something and does not wait for the answer."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._channel, name)
+        return partial(_without_answer, found) if name.endswith(("_declare", "_bind")) else found
+
+
+def _without_answer(declare: Callable[..., Any], **what: Any) -> Any:
+    return declare(**{**what, "nowait": True})
+
+
+@contextmanager
+def _at_once(connection: Connection) -> Iterator[Any]:
+    """Declare in the block, and wait once, at its end, instead of two hundred times.
+
+    Raises:
+        amqp.AMQPError: the broker refuses something, and did nothing of what came after that.
+    """
     with connection.channel() as channel:
-        queue.bind(channel).declare()
-    bind_to_delays(connection, queue)
+        yield _Hurried(lambda: _HurriedChannel(channel))
+        with channel.connection.transport.having_timeout(DECLARES_WITHIN_S):
+            channel.exchange_declare(delays.CELERY_DELAYED_DELIVERY_EXCHANGE, "topic", passive=True)
+
+
+def _bind_to_delays(hurried: Any, queues: Iterable[Queue], kind: str = "quorum") -> None:
+    delays.declare_native_delayed_delivery_exchanges_and_queues(hurried, kind)
+    for queue in queues:
+        delays.bind_queue_to_native_delayed_delivery_exchange(hurried, queue)
 
 
 def _delayed_key(countdown: int, routing_key: str) -> str:

@@ -90,6 +90,21 @@ def test_letters_that_are_kept_stay_in_their_order(
     assert _met(box, len(sent)) == left
 
 
+@pytest.mark.timeout(300)
+def test_look_at_some_letters_does_not_put_them_behind_the_others(
+    services: Services, runs: Runs, box: LetterBox
+) -> None:
+    sent = _bury(services.broker_url, runs, 300)
+    assert _met(box, 300) == sent
+
+    assert _met(box, 200) == sent[:200]
+    assert [found.letter.headers["id"] for found in islice(box.go_through(QUEUE, 300), 50)] == (
+        sent[:50]
+    )
+
+    assert _met(box, 300) == sent
+
+
 @pytest.mark.usefixtures("on_amqp")
 @pytest.mark.parametrize("ends", [True, False])
 def test_letters_that_were_removed_from_a_slow_queue_do_not_come_back(

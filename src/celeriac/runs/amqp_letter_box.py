@@ -13,6 +13,7 @@ from celery import Celery
 from kombu import Connection, Queue
 
 from celeriac.acknowledgements import pass_on
+from celeriac.errors import BrokerUnavailableError
 from celeriac.queues import EXCHANGE, HIGH_FROM, dead_name_of, high_name_of, is_ours, routing_key_of
 from celeriac.runs.broker import PASSING
 from celeriac.runs.letter_boxes import PAGE, Found, LetterCount, RawLetter, Send, connected
@@ -25,6 +26,9 @@ FREE_WITHIN_S = 1.0
 LOOK_EVERY_S = 0.05
 MOST_IN_HAND = 65_535
 """How many messages a consumer of RabbitMQ can be given that acknowledges none."""
+MOST_UNSEEN = 5_000
+"""How many letters are fetched for nothing but the order of all."""
+LAST_PAGE = 999_999
 
 
 class AmqpBox:
@@ -53,7 +57,7 @@ class AmqpBox:
             until_s = time.monotonic() + FREE_WITHIN_S
             left = min(most, _free_count(connection, dead_name_of(queue), until_s).letters)
             channel: Any = connection.channel()
-            with _giving_back(channel, dead_name_of(queue)):
+            with _giving_back(connection, channel, dead_name_of(queue)):
                 yield from _found(connection, channel, queue, left)
 
     @contextmanager
@@ -102,20 +106,32 @@ def _count(connection: Connection, name: str) -> LetterCount:
 
 
 @contextmanager
-def _giving_back(channel: Any, name: str) -> Iterator[None]:
+def _giving_back(connection: Connection, channel: Any, name: str) -> Iterator[None]:
     """Close the channel at the end, which gives back in order all that was not acknowledged."""
     try:
         yield
     except BaseException:
         with suppress(*PASSING):  # There may be nothing left to close.
-            _close(channel, name)
+            _close(connection, channel, name)
         raise
-    _close(channel, name)
+    _close(connection, channel, name)
 
 
-def _close(channel: Any, name: str) -> None:
+def _close(connection: Connection, channel: Any, name: str) -> None:
+    with suppress(BrokerUnavailableError):  # Only their order suffers.
+        _take_rest(connection, channel, name)
     pass_on(channel, name)
     channel.close()
+
+
+def _take_rest(connection: Connection, channel: Any, name: str) -> None:
+    """Take the letters that nobody looks at too, so that they go back behind those that were seen.
+
+    RabbitMQ puts what comes back behind all that came back before, and gives that out first.
+    """
+    rest = counts_of(channel, name).ready
+    if 0 < rest <= MOST_UNSEEN:
+        _take(connection, channel, name, LAST_PAGE, rest, keep=False)
 
 
 def _found(connection: Connection, channel: Any, queue: str, count: int) -> Iterator[Found]:
@@ -123,7 +139,7 @@ def _found(connection: Connection, channel: Any, queue: str, count: int) -> Iter
     size, numbers = PAGE, itertools.count()
     while count > 0:
         wanted = min(size, count)
-        page = _page(connection, channel, dead_name_of(queue), next(numbers), wanted)
+        page = _take(connection, channel, dead_name_of(queue), next(numbers), wanted)
         kept = 0
         for message in page:
             found = Found(_raw(queue, message), partial(channel.basic_ack, message.delivery_tag))
@@ -134,17 +150,21 @@ def _found(connection: Connection, channel: Any, queue: str, count: int) -> Iter
             size = min(size * 4, MOST_IN_HAND)
 
 
-def _page(connection: Connection, channel: Any, name: str, number: int, size: int) -> list[Any]:
-    """Take so many letters, or fewer where others have them.
+def _take(
+    connection: Connection, channel: Any, name: str, page: int, size: int, *, keep: bool = True
+) -> list[Any]:
+    """Take so many letters, or fewer where others have them; those not to be kept become `None`.
 
     Nothing more is on its way when the first one is removed: what RabbitMQ sends to a consumer that
     has just ended goes back before all that was kept.
     """
     arrived: list[Any] = []
     # Letters are given back in the order of the tags; what is got without one has a number for it.
-    tag = f"#{number:06}"
+    tag = f"#{page:06}"
     channel.basic_qos(0, size, False)
-    channel.basic_consume(name, tag, callback=arrived.append)
+    channel.basic_consume(
+        name, tag, callback=lambda message: arrived.append(message if keep else None)
+    )
     with suppress(TimeoutError):
         while len(arrived) < size:
             connection.drain_events(timeout=IDLE_S)

@@ -13,6 +13,7 @@ from celery import Celery
 from kombu.exceptions import KombuError, LimitExceeded
 
 from celeriac.celeryconfig import CONNECT_TIMEOUT_S, PRIORITIES
+from celeriac.deadline import within
 from celeriac.errors import (
     BrokerUnavailableError,
     CeleriacError,
@@ -33,6 +34,9 @@ STALE_WITHIN_S = 0.5
 """A pooled connection that fails this early was stale; a new one is worth a second attempt."""
 TURN_WITHIN_S = 20.0
 """How long one waits for a connection that others use; that says nothing of the broker."""
+PUBLISHES_WITHIN_S = 10.0
+"""How long RabbitMQ may take in all for a submission, which over a new connection needs many
+answers; each has a shorter time of its own."""
 PASSING = (KombuError, AMQPError, MessageNacked, redis.RedisError, OSError)
 NO_ROUTE = 312
 
@@ -84,7 +88,7 @@ class Broker:
             raise UnconfirmedError(draft.run.id) from error
 
     def _publish_once(self, draft: Draft) -> None:
-        with self._turn(self._app.producer_pool) as producer:
+        with self._turn(self._app.producer_pool) as producer, within(PUBLISHES_WITHIN_S):
             with _translated():
                 _ = producer.channel  # Connects; nothing has been sent until here.
                 if draft.run.eta:
@@ -107,7 +111,8 @@ class Broker:
                 _fresh_channel(connection) as channel,
             ):
                 for queue_name in {draft.run.queue for draft in drafts if draft.run.eta}:
-                    self._prepare_delay(connection, queue_name)
+                    with within(PUBLISHES_WITHIN_S):
+                        self._prepare_delay(connection, queue_name)
                 self._send_all(drafts, channel, flight)
         except BrokerUnavailableError as error:
             return [error] * len(drafts)
