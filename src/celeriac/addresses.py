@@ -43,8 +43,16 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _issuer(url: str) -> str:
+    parts = urlsplit(_web_address(url))
+    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("is reached by https alone, or is on this machine")
+    return url
+
+
 BrokerUrl = Annotated[SecretStr, _url_with(BROKER_SCHEMES)]
 RedisUrl = Annotated[SecretStr, _url_with(REDIS_SCHEMES)]
 SmtpUrl = Annotated[SecretStr, _url_with(SMTP_SCHEMES)]
 HistoryUrl = Annotated[SecretStr, _url_with(HISTORY_SCHEMES)]
 PublicUrl = Annotated[str, AfterValidator(_web_address)]
+IssuerUrl = Annotated[str, AfterValidator(_issuer)]

@@ -1,7 +1,7 @@
 """What the values of some settings may be, and what is wrong with one, in words."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -44,6 +44,23 @@ def _readable_keys(text: SecretStr) -> SecretStr:
     return text
 
 
+def pairs_in(text: str) -> tuple[tuple[str, str], ...]:
+    """Give the pairs of a text such as `a=1,b=2`; the first of each may have an = itself."""
+    return tuple((left.strip(), right.strip()) for left, _, right in map(_parted, names_in(text)))
+
+
+def _parted(pair: str) -> tuple[str, str, str]:
+    return pair.rpartition("=")
+
+
+def _role_of_each(text: str) -> str:
+    for group, role in pairs_in(text):
+        if not group or role not in get_args(RoleName):
+            words = ", ".join(get_args(RoleName))
+            raise ValueError(f"has no GROUP=ROLE in {group or role!r}; a role is one of {words}")
+    return text
+
+
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"{name!r} is no IANA time zone, such as Asia/Dhaka or UTC")
@@ -68,6 +85,8 @@ def _rate(text: str) -> str:
 
 OFF = "off"
 RATE = re.compile(r"[1-9]\d{0,8} ?/ ?([1-9]\d{0,3} ?)?(second|minute|hour|day)s?")
+RoleName = Literal["viewer", "operator", "admin"]
+RolesOfGroups = Annotated[str, AfterValidator(_role_of_each)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 QueueNames = Annotated[str, AfterValidator(_no_lane)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]

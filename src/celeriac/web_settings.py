@@ -3,8 +3,8 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from celeriac.addresses import PublicUrl
-from celeriac.setting_values import OFF, Rate
+from celeriac.addresses import IssuerUrl, PublicUrl
+from celeriac.setting_values import OFF, Rate, RoleName, RolesOfGroups
 
 RATE_LIMIT = "6000/minute"
 
@@ -55,6 +55,45 @@ class WebSettings(BaseSettings):
         description="How many requests each token, each person, and each address of those who "
         "have not signed in may make: `600/minute`, or `off`. All at one address may make ten "
         "times as many. Unset, `6000/minute` with authentication, and `off` without.",
+    )
+    oidc_issuer: IssuerUrl | None = Field(
+        None,
+        description="The OpenID provider that people may sign in by, such as "
+        "`https://login.example.org/realms/work`. It sends them back to `/sign-in/provider/back`.",
+    )
+    oidc_client_id: str | None = Field(None, description="What the provider calls Celeriac.")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="What Celeriac shows the provider; unset, it is a public client."
+    )
+    oidc_scopes: str = Field(
+        "openid profile email",
+        pattern=r"(^|\s)openid(\s|$)",
+        description="What the provider is asked for; some tell groups by a scope of their own.",
+    )
+    oidc_name_claim: str = Field(
+        "preferred_username", description="The claim that is somebody's name here."
+    )
+    oidc_roles_claim: str = Field(
+        "groups",
+        description="The claim that lists somebody's groups; `realm_access.roles` is a claim in "
+        "a claim.",
+    )
+    oidc_roles: RolesOfGroups | None = Field(
+        None,
+        description="The role of each group, such as `admins=admin,dev=operator`; the highest "
+        "counts, at every sign-in. Unset, an administrator decides.",
+    )
+    oidc_default_role: RoleName | None = Field(
+        None, description="The role of whom no group gives one. Unset, they are refused."
+    )
+    oidc_label: str = Field(
+        "Sign in with single sign-on",
+        min_length=1,
+        max_length=60,
+        description="What the button says that leads to the provider.",
+    )
+    oidc_timeout_s: float = Field(
+        5, gt=0, le=60, description="How long each answer of the provider may take, in seconds."
     )
     public_url: PublicUrl | None = Field(
         None,

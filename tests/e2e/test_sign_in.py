@@ -13,17 +13,36 @@ from access_app import PASSWORD, ROOT
 from axe import grave_violations
 from celeriac.access import Access, Role, TokenOrder
 from eventually import eventually
+from oidc_provider import introduce, running_provider
 from running_stack import RunningStack, running_stack
 from screenshots import shot
 
+WORK = "Sign in with Work"
 SETUP = re.compile(r"Become the first administrator, once: (http://\S+)")
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run an OpenID provider that knows oda, who has a role here, and nora, who has none."""
+    with running_provider(tmp_path_factory.mktemp("provider")) as found:
+        introduce(found, "4711", preferred_username="oda", groups=["ops"])
+        introduce(found, "4712", preferred_username="nora", groups=["sales"])
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[RunningStack]:
     """Run `celeriac up` where everybody has to sign in; its first administrator is ada."""
     folder = tmp_path_factory.mktemp("signed-in")
-    with running_stack(folder, environment={"CELERIAC_AUTHENTICATION": "on"}) as running:
+    environment = {
+        "CELERIAC_AUTHENTICATION": "on",
+        "CELERIAC_OIDC_ISSUER": issuer,
+        "CELERIAC_OIDC_CLIENT_ID": "celeriac",
+        "CELERIAC_OIDC_CLIENT_SECRET": "secret",
+        "CELERIAC_OIDC_ROLES": "ops=operator",
+        "CELERIAC_OIDC_LABEL": WORK,
+    }
+    with running_stack(folder, environment=environment) as running:
         yield running
 
 
@@ -42,7 +61,7 @@ def _sign_in(page: Page, stack: RunningStack, name: str, then: str = "/") -> Non
     page.goto(stack.url + then)
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(stack.url + then)
 
 
@@ -80,12 +99,12 @@ def test_wrong_password_leads_nowhere_and_the_right_one_back(
     page.goto(f"{stack.url}/queues")
     page.get_by_label("Name").fill("vera")
     page.get_by_label("Password").fill("wrong")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Name or password is wrong.")
     shot(page, "access/sign-in-refused")
 
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
     page.wait_for_url(f"{stack.url}/queues")
 
@@ -134,6 +153,45 @@ def test_operator_runs_a_task_and_the_trail_tells(
     shot(other, "access/audit")
     told.get_by_role("link", name=re.compile("…")).first.click()
     other.wait_for_url(f"**/runs/{run_id}")
+
+
+def test_person_signs_in_by_the_provider_and_is_told_where_they_come_from(
+    new_page: Any, stack: RunningStack, access: Access, issuer: str
+) -> None:
+    page = new_page()
+    page.goto(f"{stack.url}/queues")
+    shot(page, "access/sign-in-provider")
+    page.get_by_role("link", name=WORK).click()
+    page.locator('input[name="sub"]').fill("4711")
+    page.get_by_role("button", name="Authorize").click()
+    page.wait_for_url(f"{stack.url}/queues")
+    page.get_by_role("link", name="oda").click()
+    expect(page.get_by_role("cell", name="oidc")).to_be_visible()
+    assert page.get_by_text("Change the password").count() == 0
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.wait_for_url("**/sign-in")
+
+    admin = new_page()
+    _sign_in(admin, stack, "anna", "/admin/users")
+    expect(admin.get_by_role("row", name=re.compile("^oda"))).to_contain_text(issuer)
+
+
+@pytest.mark.allow_console_error("403")
+def test_stranger_of_the_provider_is_refused_with_a_clear_page(
+    page: Page, stack: RunningStack, access: Access
+) -> None:
+    page.goto(f"{stack.url}/sign-in")
+    page.get_by_role("link", name=WORK).click()
+    page.locator('input[name="sub"]').fill("4712")
+    page.get_by_role("button", name="Authorize").click()
+    expect(page.get_by_role("alert")).to_contain_text("none of your groups has a role here")
+    assert not grave_violations(page)
+    shot(page, "access/sign-in-no-role")
+
+    page.get_by_role("link", name=WORK).click()
+    page.get_by_role("button", name="Deny").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("says: access denied")
 
 
 def test_administrator_adds_a_user_who_follows_the_link(

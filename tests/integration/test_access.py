@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,11 +24,15 @@ from celeriac.access.errors import (
     ForbiddenError,
     LastAdminError,
     LinkSpentError,
+    NameTakenError,
+    NoRoleError,
     SignInError,
     UnknownTokenError,
     UnknownUserError,
+    UserDisabledError,
 )
 from celeriac.access.passwords import is_right
+from celeriac.access.provided import Person
 from celeriac.errors import CeleriacError, InvalidInputError
 
 ROOT = Identity("root", Role.ADMIN, Means.CLI, address="here")
@@ -393,3 +398,37 @@ def test_scope_has_stars_and_no_other_wildcards() -> None:
 def test_password_is_compared_with_something_where_there_is_none() -> None:
     assert not is_right("", None)
     assert not is_right(PASSWORD, "no digest at all")
+
+
+def test_person_of_a_provider_is_known_by_its_own_name_for_them(access: Access) -> None:
+    ada = Person("https://login.example.org", "4711", "ada", Role.OPERATOR, is_decided=True)
+    made = access.provided.welcome(ada, ELSEWHERE)
+    assert (made.role, made.has_password, made.issuer) == (Role.OPERATOR, False, ada.issuer)
+
+    again = access.provided.welcome(replace(ada, name="countess", role=Role.ADMIN), ELSEWHERE)
+
+    assert (again.id, again.name, again.role) == (made.id, "ada", Role.ADMIN)
+    with pytest.raises(NameTakenError):
+        access.provided.welcome(replace(ada, subject="4712"))
+    with pytest.raises(NameTakenError):
+        access.provided.welcome(replace(ada, issuer="https://login.other.example"))
+    with pytest.raises(NoRoleError):
+        access.provided.welcome(replace(ada, role=None))
+    assert access.users.get("ada").role is Role.ADMIN
+    told = [(e.actor, e.means, e.action, e.address) for e in access.audit.find().entries]
+    assert told == [("ada", "oidc", action, ELSEWHERE) for action in ("user.change", "user.add")]
+
+
+def test_administrators_of_a_provider_count_as_some_who_can_sign_in(access: Access) -> None:
+    _add(access, "ada", Role.ADMIN)
+    eve = Person("https://login.example.org", "1", "eve", Role.ADMIN, is_decided=True)
+    access.provided.welcome(eve)
+
+    access.users.disable(ROOT, "ada")
+
+    with pytest.raises(LastAdminError):
+        access.users.disable(ROOT, "eve")
+    access.users.enable(ROOT, "ada")
+    access.users.disable(ROOT, "eve")
+    with pytest.raises(UserDisabledError):
+        access.provided.welcome(eve)

@@ -9,6 +9,7 @@ from typing import Self
 from celeriac.access.audit import AuditFilter, AuditPage, AuditTrail, Entry
 from celeriac.access.identity import LOCAL, Identity, Means
 from celeriac.access.links import Links
+from celeriac.access.provided import ProvidedUsers
 from celeriac.access.roles import Role
 from celeriac.access.scope import Scope
 from celeriac.access.sessions import Session, Sessions
@@ -57,6 +58,7 @@ class Access:
     ) -> None:
         self._database = Database(url, wait_s)
         self.users = Users(self._database)
+        self.provided = ProvidedUsers(self._database)
         self.sessions = Sessions(self._database, idle, longest)
         self.tokens = Tokens(self._database)
         self.links = Links(self._database)

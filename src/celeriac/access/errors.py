@@ -1,6 +1,13 @@
 """Who is not let in, and why; the web and the CLI translate these as all the others."""
 
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
 from celeriac.errors import CeleriacError, TransientError
+
+CODE: Final = re.compile(r"[a-z_]{1,40}")
+"""What OAuth's words for errors look like."""
 
 
 class NotSignedInError(CeleriacError):
@@ -113,3 +120,84 @@ class AuthenticationOffError(CeleriacError):
             "Nobody has to sign in here: everybody on this machine may do everything. "
             "CELERIAC_AUTHENTICATION=on changes that."
         )
+
+
+class ProviderUnavailableError(TransientError):
+    """The provider that people sign in by does not answer."""
+
+    code = "provider_unavailable"
+
+    def __init__(self, issuer: str) -> None:
+        host = urlsplit(issuer).netloc
+        super().__init__(
+            f"{host} does not answer, so nobody signs in by it for now. Try again shortly, or "
+            "sign in with a password if you have one."
+        )
+
+
+class BadProviderAnswerError(CeleriacError):
+    """What the provider answers does not hold, or does not suffice."""
+
+    code = "provider_answer"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"The provider's answer is not accepted. {detail} If it happens again, tell an "
+            "administrator."
+        )
+
+
+class ProviderRefusedError(CeleriacError):
+    """The provider, or the person there, said no."""
+
+    code = "provider_refused"
+
+    def __init__(self, word: str) -> None:
+        # The word comes with the address, so anybody may have written it there.
+        said = word.replace("_", " ") if CODE.fullmatch(word) else "something went wrong"
+        super().__init__(f"You are not signed in. The provider says: {said}.")
+
+
+class SignInLostError(CeleriacError):
+    """Somebody comes from the provider whom this browser did not send, or not lately."""
+
+    code = "sign_in_lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This sign-in was not begun in this browser, or too long ago, or it has ended already. "
+            "Begin again here."
+        )
+
+
+class NoRoleError(CeleriacError):
+    """The provider knows somebody, and nothing gives them a role here."""
+
+    code = "no_role"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The provider knows you as {name}, and none of your groups has a role here. "
+            "Ask an administrator for one (CELERIAC_OIDC_ROLES)."
+        )
+
+
+class NameTakenError(CeleriacError):
+    """The name that the provider gives somebody is another user's here."""
+
+    code = "name_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The provider knows you as {name}, and another user has that name here. Nobody takes "
+            "over what is theirs; ask an administrator."
+        )
+
+
+class UserDisabledError(CeleriacError):
+    """The user is there, and may do nothing any more."""
+
+    code = "user_disabled"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is disabled here. Ask an administrator.")

@@ -16,7 +16,14 @@ from celeriac.access.roles import Role
 from celeriac.access.scope import Scope
 from celeriac.access.secret import digest_of, new_secret
 from celeriac.access.tables import links, sessions, users
-from celeriac.access.users import User, checked_name, insert_user, row_of, user_of
+from celeriac.access.users import (
+    User,
+    check_has_password,
+    checked_name,
+    insert_user,
+    row_of,
+    user_of,
+)
 from celeriac.history.database import Database
 from celeriac.history.instants import microseconds
 
@@ -41,9 +48,11 @@ class Links:
 
         Raises:
             UnknownUserError: there is none of this name.
+            ForbiddenError: a provider vouches for them, so they have no password.
         """
         with self._database.write() as connection:
             row = row_of(connection, name)
+            check_has_password(row)
             connection.execute(delete(links).where(links.c.user_id == row["id"]))
             audit.append(connection, [Entry.by(who, "user.link", row["name"])])
             return _made(connection, row["id"])

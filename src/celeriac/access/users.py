@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 
 from celeriac.access import audit, passwords
 from celeriac.access.audit import Entry
-from celeriac.access.errors import LastAdminError, SignInError, UnknownUserError
+from celeriac.access.errors import ForbiddenError, LastAdminError, SignInError, UnknownUserError
 from celeriac.access.identity import Identity
 from celeriac.access.roles import Role
 from celeriac.access.scope import Scope
@@ -127,10 +127,12 @@ class Users:
         Raises:
             UnknownUserError: there is none of this name.
             InvalidInputError: the password is none (`/password`).
+            ForbiddenError: a provider vouches for them, so they have no password.
         """
         digest = passwords.digest_of(password, name)
         with self._database.write() as connection:
             row = row_of(connection, name)
+            check_has_password(row)
             _set(connection, row, password=digest)
             keep = sessions.c.id != (who.session_id or "")
             connection.execute(delete(sessions).where(sessions.c.user_id == row["id"], keep))
@@ -220,6 +222,18 @@ def checked_name(name: str) -> str:
         detail = "A name has up to 100 of a-z, 0-9 and ._@+- and begins with a letter or digit."
         raise InvalidInputError([FieldProblem("/name", detail)])
     return name
+
+
+def check_has_password(row: Mapping[Any, Any]) -> None:
+    """Check that a user is one of ours.
+
+    Raises:
+        ForbiddenError: a provider vouches for them, so they have no password.
+    """
+    if row["issuer"] is not None:
+        raise ForbiddenError(
+            f"{row['name']} signs in by {row['issuer']}, and has no password here."
+        )
 
 
 def _set(connection: Connection, row: Mapping[Any, Any], **values: Any) -> None:

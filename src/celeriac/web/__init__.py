@@ -2,7 +2,7 @@
 
 import secrets
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Response, make_response, request
@@ -16,7 +16,7 @@ from celeriac.access import Access
 from celeriac.access.attempts import Attempts
 from celeriac.access.audit_writer import AuditWriter
 from celeriac.catalog.arguments import problems_of
-from celeriac.errors import InvalidInputError
+from celeriac.errors import ConfigurationError, InvalidInputError
 from celeriac.exposure import is_on_loopback
 from celeriac.runs import Runs
 from celeriac.settings import Settings
@@ -34,6 +34,9 @@ from celeriac.web.run_page import pages
 from celeriac.web.streams import streams
 from celeriac.web.strict_json import StrictJSON
 
+if TYPE_CHECKING:
+    from celeriac.access.single_sign_on import SingleSignOn
+
 DESCRIPTION = "Submit Celery tasks, watch their runs and read their results."
 
 
@@ -41,7 +44,8 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     """Build the app; it connects to nothing until a request needs it.
 
     Raises:
-        ConfigurationError: `CELERIAC_TRUSTED_HOSTS` names something that is no host.
+        ConfigurationError: `CELERIAC_TRUSTED_HOSTS` names something that is no host, or the
+            provider that people sign in by is set in part.
     """
     app = OpenAPI(
         __name__,
@@ -77,11 +81,25 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
 
 def _guard(settings: Settings) -> context.Guard | None:
     if not settings.authentication:
+        if settings.oidc_issuer:
+            raise ConfigurationError(
+                "CELERIAC_OIDC_ISSUER is set, and nobody has to sign in: set "
+                "CELERIAC_AUTHENTICATION=on, too."
+            )
         return None
     found = Access.of(settings)
     redis = settings.redis_url
     attempts = Attempts(redis.get_secret_value() if redis else None)
-    return context.Guard(found, AuditWriter(found.audit), attempts)
+    return context.Guard(found, AuditWriter(found.audit), attempts, _sign_on(settings))
+
+
+def _sign_on(settings: Settings) -> "SingleSignOn | None":
+    """Build the way of signing in by a provider; what it needs takes a second to import."""
+    if not (settings.oidc_issuer or settings.oidc_client_id):
+        return None
+    from celeriac.access.single_sign_on import SingleSignOn
+
+    return SingleSignOn.of(settings)
 
 
 def _flask_config(settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What every view needs, found in the app that serves the request."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
@@ -11,6 +11,9 @@ from celeriac.access.audit_writer import AuditWriter
 from celeriac.access.errors import AuthenticationOffError
 from celeriac.runs import Runs
 from celeriac.settings import Settings
+
+if TYPE_CHECKING:
+    from celeriac.access.single_sign_on import SingleSignOn
 
 EXTENSION = "celeriac"
 
@@ -22,6 +25,7 @@ class Guard:
     access: Access
     trail: AuditWriter
     attempts: Attempts
+    sign_on: "SingleSignOn | None" = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,18 @@ def access() -> Access:
     Raises:
         AuthenticationOffError: nobody has to sign in.
     """
+    return keeper().access
+
+
+def keeper() -> Guard:
+    """Give the guard of the current app.
+
+    Raises:
+        AuthenticationOffError: nobody has to sign in.
+    """
     if (found := _context().guard) is None:
         raise AuthenticationOffError
-    return found.access
+    return found
 
 
 def _context() -> Context:

@@ -12,15 +12,21 @@ from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
 from celeriac.access.errors import (
     AuthenticationOffError,
+    BadProviderAnswerError,
     ForbiddenError,
     LastAdminError,
     LinkSpentError,
+    NameTakenError,
+    NoRoleError,
     NotSignedInError,
+    ProviderRefusedError,
     SignInError,
+    SignInLostError,
     TooManyAttemptsError,
     TooManyRequestsError,
     UnknownTokenError,
     UnknownUserError,
+    UserDisabledError,
 )
 from celeriac.errors import (
     BrokerUnavailableError,
@@ -47,6 +53,7 @@ from celeriac.web.context import settings
 
 STATUS: dict[type[CeleriacError], int] = {
     AuthenticationOffError: 404,
+    BadProviderAnswerError: 502,
     ForbiddenError: 403,
     InvalidInputError: 422,
     InvalidKeyError: 400,
@@ -56,10 +63,14 @@ STATUS: dict[type[CeleriacError], int] = {
     LineError: 400,
     LineTooLongError: 413,
     LinkSpentError: 404,
+    NameTakenError: 409,
+    NoRoleError: 403,
     NotSignedInError: 401,
+    ProviderRefusedError: 403,
     RunFinishedError: 409,
     RunNotFoundError: 404,
     SignInError: 401,
+    SignInLostError: 400,
     TooManyAttemptsError: 429,
     TooManyRequestsError: 429,
     TransientError: 503,
@@ -68,6 +79,7 @@ STATUS: dict[type[CeleriacError], int] = {
     UnknownTokenError: 404,
     UnknownUserError: 404,
     UnknownWorkerError: 404,
+    UserDisabledError: 403,
     WorkerRefusedError: 409,
 }
 TITLES: dict[type[CeleriacError], str] = {
@@ -143,7 +155,7 @@ def plain_problem(status: int, code: str, detail: str, **more: Any) -> Response:
 
 def problem_of(error: CeleriacError) -> dict[str, Any]:
     """Describe an error of ours for programs, apart from any request (RFC 9457)."""
-    status = _status_of(error)
+    status = status_of(error)
     found: dict[str, Any] = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,
@@ -173,7 +185,8 @@ def _errors(error: InvalidInputError) -> list[dict[str, str]]:
     return [{"pointer": p.pointer, "detail": p.detail} for p in error.problems]
 
 
-def _status_of(error: CeleriacError) -> int:
+def status_of(error: CeleriacError) -> int:
+    """Give the status of an answer that tells an error of ours."""
     return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
 
 
@@ -181,7 +194,7 @@ def of_celeriac_error(error: CeleriacError) -> Response:
     """Answer with an error of ours, as a problem or as a page."""
     if isinstance(error, InvalidInputError):
         return of_invalid_input(error)
-    status = _status_of(error)
+    status = status_of(error)
     if status == 500:
         return _of_anything_else(error)
     title, near = TITLES.get(type(error)), getattr(error, "near", ())

@@ -122,6 +122,8 @@ RULES: Final = {
     # Signing in, and what is one's own.
     "signing.show": PUBLIC,
     "signing.sign_in": PUBLIC,
+    "signing.to_provider": PUBLIC,
+    "signing.from_provider": PUBLIC,
     "signing.welcome": PUBLIC,
     "signing.follow": PUBLIC,
     "signing.sign_out": _own("session.end"),

@@ -10,7 +10,7 @@ from celeriac.errors import InvalidInputError
 from celeriac.web.access import cookie
 from celeriac.web.access.gate import me, way_back, who
 from celeriac.web.access.rates import address_key
-from celeriac.web.context import Guard, access, guard
+from celeriac.web.context import access, keeper, settings
 
 signing = Blueprint("signing", __name__)
 
@@ -23,7 +23,7 @@ def show() -> BaseResponse | str:
     asked = way_back(request.args.get("next", ""))
     if who() is not None:
         return redirect(asked, 303)
-    return render_template("sign_in.html", next=asked, is_empty=access().users.is_empty())
+    return sign_in_page(asked, is_empty=access().users.is_empty())
 
 
 @signing.post("/sign-in")
@@ -33,12 +33,12 @@ def sign_in() -> BaseResponse | Page:
     try:
         user = _checked(name, request.form.get("password", ""))
     except TooManyAttemptsError as error:
-        page = render_template("sign_in.html", next=asked, name=name, problem=str(error))
+        page = sign_in_page(asked, name=name, problem=str(error))
         response = make_response(page, 429)
         response.headers["Retry-After"] = str(error.retry_after_s)
         return response
     except SignInError as error:
-        return render_template("sign_in.html", next=asked, name=name, problem=str(error)), 401
+        return sign_in_page(asked, name=name, problem=str(error)), 401
     return begin(user, Means.PASSWORD, asked)
 
 
@@ -76,6 +76,12 @@ def follow(secret: str) -> BaseResponse | Page:
     return begin(user, Means.LINK, url_for("home.show"))
 
 
+def sign_in_page(asked: str, **more: object) -> str:
+    """Draw the page with each way to sign in."""
+    label = settings().oidc_label if keeper().sign_on else ""
+    return render_template("sign_in.html", next=asked, provider_label=label, **more)
+
+
 def begin(user: User, means: Means, asked: str) -> BaseResponse:
     """Begin a session in this browser; what it held before is worth nothing any more."""
     agent, address = request.headers.get("User-Agent", ""), request.remote_addr or ""
@@ -87,28 +93,21 @@ def begin(user: User, means: Means, asked: str) -> BaseResponse:
 
 
 def _checked(name: str, password: str) -> User:
-    keeper, address = _keeper(), request.remote_addr or ""
-    keeper.attempts.check(name, address_key(address))
+    attempts, address = keeper().attempts, request.remote_addr or ""
+    attempts.check(name, address_key(address))
     try:
         return access().users.check(name, password)
     except SignInError:
-        keeper.attempts.failed(name, address_key(address))
+        attempts.failed(name, address_key(address))
         _tell_of_failure(name, address)
         raise
 
 
 def _tell_of_failure(name: str, address: str) -> None:
     """Note an attempt on a user there is; what else was typed may be a password."""
-    keeper = _keeper()
     try:
-        target = keeper.access.users.get(name).name
+        target = access().users.get(name).name
     except UnknownUserError:
         target = ""
     entry = Entry("-", Means.PASSWORD, "session.begin", target, address, outcome="sign_in_failed")
-    keeper.trail.add(entry)
-
-
-def _keeper() -> Guard:
-    found = guard()
-    assert found is not None, "signing in is for where people have to"
-    return found
+    keeper().trail.add(entry)
