@@ -9,7 +9,7 @@ from eventually import eventually
 from processes import ChildProcess
 from servers import clean_environment
 
-STARTS_WITHIN_S = 30
+STARTS_WITHIN_S = 90
 CHATTY_ENVIRONMENT = {"CELERIAC_TASKS": "chatty_tasks", "PYTHONPATH": str(Path(__file__).parent)}
 """Lets a worker run the tasks of `chatty_tasks`."""
 CANCEL_ENVIRONMENT = {**CHATTY_ENVIRONMENT, "CELERIAC_TASKS": "cancel_tasks"}

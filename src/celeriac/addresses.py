@@ -36,7 +36,12 @@ def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _web_address(url: str) -> str:
+def web_address(url: str) -> str:
+    """Give the address of a web without a slash at its end.
+
+    Raises:
+        ValueError: it is none.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("is no address of a web; expected https://celeriac.example.org")
@@ -44,7 +49,7 @@ def _web_address(url: str) -> str:
 
 
 def _issuer(url: str) -> str:
-    parts = urlsplit(_web_address(url))
+    parts = urlsplit(web_address(url))
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ValueError("is reached by https alone, or is on this machine")
     return url
@@ -54,5 +59,5 @@ BrokerUrl = Annotated[SecretStr, _url_with(BROKER_SCHEMES)]
 RedisUrl = Annotated[SecretStr, _url_with(REDIS_SCHEMES)]
 SmtpUrl = Annotated[SecretStr, _url_with(SMTP_SCHEMES)]
 HistoryUrl = Annotated[SecretStr, _url_with(HISTORY_SCHEMES)]
-PublicUrl = Annotated[str, AfterValidator(_web_address)]
+PublicUrl = Annotated[str, AfterValidator(web_address)]
 IssuerUrl = Annotated[str, AfterValidator(_issuer)]

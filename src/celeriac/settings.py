@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from celeriac.addresses import BrokerUrl, HistoryUrl, RedisUrl, SmtpUrl
+from celeriac.addresses import BrokerUrl, HistoryUrl, PublicUrl, RedisUrl, SmtpUrl
 from celeriac.errors import ConfigurationError
 from celeriac.setting_values import MessageKeys, Port, QueueNames, TimeZone, keys_in, names_in
 from celeriac.topology import FLASK, FLOWER, QUEUE
@@ -155,6 +155,14 @@ class Settings(WebSettings):
         description="Keys that sign the messages of runs, as `NAME:SECRET`, separated by commas; "
         "the first signs, all are accepted. Where it is set, workers execute signed messages "
         "alone.",
+    )
+    url: PublicUrl | None = Field(
+        None,
+        description="A web that `submit`, `run`, `runs list` and `tasks` ask, instead of servers "
+        "that they reach themselves; `celeriac login` gets a token for it.",
+    )
+    token: SecretStr | None = Field(
+        None, description="The token that they show to `CELERIAC_URL`; unset, that of the login."
     )
     smtp_url: SmtpUrl | None = Field(
         None,

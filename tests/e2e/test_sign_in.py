@@ -1,9 +1,12 @@
 """Signing in with a browser, and what each role sees, may do, and is refused."""
 
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +17,10 @@ from axe import grave_violations
 from celeriac.access import Access, Role, TokenOrder
 from eventually import eventually
 from oidc_provider import introduce, running_provider
+from processes import ChildProcess
 from running_stack import RunningStack, running_stack
 from screenshots import shot
+from servers import clean_environment
 
 WORK = "Sign in with Work"
 SETUP = re.compile(r"Become the first administrator, once: (http://\S+)")
@@ -230,6 +235,69 @@ def test_token_is_made_on_the_page_and_dies_when_it_is_revoked(
     page.get_by_text("revoked").first.wait_for()
 
     assert _status(stack, "/api/v1/runs", token) == 401
+
+
+@pytest.fixture
+def terminal(stack: RunningStack, tmp_path: Path) -> Iterator[ChildProcess]:
+    """Let somebody elsewhere type `celeriac login`, who has nothing but the web's address."""
+    process = ChildProcess(
+        command=[sys.executable, "-m", "celeriac", "login", stack.url],
+        log_path=tmp_path / "login.log",
+        env=clean_environment(tmp_path),
+        cwd=tmp_path,
+    )
+    process.start()
+    yield process
+    if process.is_running:
+        process.kill()
+
+
+@pytest.mark.timeout(300)
+def test_terminal_is_logged_in_from_the_browser_and_works_by_http(
+    page: Page, stack: RunningStack, access: Access, terminal: ChildProcess, tmp_path: Path
+) -> None:
+    def printed() -> str:
+        return terminal.log_path.read_text()
+
+    address = eventually(lambda: re.search(r"http://\S+/login\S+", printed()), deadline_s=30)[0]
+    _sign_in(page, stack, "otto", address.removeprefix(stack.url))
+    assert page.locator("#login-code").inner_text() in printed()
+    assert not grave_violations(page)
+    shot(page, "access/login")
+    page.get_by_role("button", name="The code is the same: log in").click()
+    page.get_by_text("Go on in the terminal.").wait_for()
+    eventually(lambda: not terminal.is_running, deadline_s=30)
+    assert f"Logged in to {stack.url} as otto (operator) until" in printed()
+
+    assert _typed(tmp_path, "submit", "text.reverse", "--text", "abc", "--wait") == "cba\n"
+    submitted = _typed(tmp_path, "submit", "text.reverse", "--text", "x", "--countdown", "600")
+    assert "SCHEDULED" in _typed(tmp_path, "run", "show", submitted.strip())
+    assert "Asked the workers" in _typed(tmp_path, "run", "cancel", submitted.strip())
+    eventually(
+        lambda: submitted.strip() in _typed(tmp_path, "runs", "list", "--json"), deadline_s=30
+    )
+    assert "otto (operator) until" in _typed(tmp_path, "whoami")
+    page.reload()
+    page.get_by_role("button", name=re.compile("^Revoke celeriac login")).click()
+    page.get_by_text("The token is revoked.").wait_for()
+
+    refused = _typed(tmp_path, "run", "show", submitted.strip(), code=1)
+    assert "was revoked" in refused and f"celeriac login {stack.url}" in refused
+
+
+def _typed(folder: Path, *words: str, code: int = 0) -> str:
+    """Give what a command prints that is started as the person of a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "celeriac", *words],
+        env=clean_environment(folder),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout or done.stderr
 
 
 def test_stream_ends_soon_after_its_token_was_revoked(stack: RunningStack, access: Access) -> None:

@@ -18,15 +18,19 @@ from celeriac.access import (
     Role,
     Scope,
     TokenOrder,
+    logins,
     passwords,
 )
 from celeriac.access.errors import (
     ForbiddenError,
     LastAdminError,
     LinkSpentError,
+    LoginDeniedError,
+    LoginLostError,
     NameTakenError,
     NoRoleError,
     SignInError,
+    TooManyLoginsError,
     UnknownTokenError,
     UnknownUserError,
     UserDisabledError,
@@ -432,3 +436,71 @@ def test_administrators_of_a_provider_count_as_some_who_can_sign_in(access: Acce
     access.users.disable(ROOT, "eve")
     with pytest.raises(UserDisabledError):
         access.provided.welcome(eve)
+
+
+def test_login_of_a_terminal_is_approved_once_and_its_token_is_fetched_once(
+    access: Access,
+) -> None:
+    _add(access, "ada", Role.OPERATOR)
+    ada = access.users.get("ada")
+    who = Identity("ada", Role.OPERATOR, Means.PASSWORD, ada.id)
+    login, secret = access.logins.begin("ada@laptop\x1b\0", ELSEWHERE)
+    typed = f" {login.code.lower().replace('-', ' ')} "
+    assert access.logins.find(typed) == login and login.label == "ada@laptop"
+    assert access.logins.collect(secret) is None
+    with pytest.raises(ForbiddenError):
+        access.logins.approve(who, ada, login.code, Role.ADMIN, 30)
+
+    access.logins.approve(who, ada, typed, Role.VIEWER, 30)
+    with pytest.raises(LoginLostError):
+        access.logins.deny(who, login.code)
+    found = access.logins.collect(secret, ELSEWHERE)
+
+    assert found
+    token, text = found
+    assert (token.owner, token.role, token.label) == (
+        "ada",
+        Role.VIEWER,
+        "celeriac login, ada@laptop",
+    )
+    assert token.ends_at and timedelta(29) < token.ends_at - datetime.now(UTC) < timedelta(30)
+    known = access.tokens.find(text)
+    assert known and known.ends_at == token.ends_at
+    for spent in (secret, "made up", login.code):
+        with pytest.raises(LoginLostError):
+            access.logins.collect(spent)
+    told = [(e.actor, e.means, e.action) for e in access.audit.find().entries][:2]
+    assert told == [("ada", "login", "token.create"), ("ada", "password", "login.approve")]
+
+
+def test_login_that_is_refused_too_late_or_of_a_disabled_user_gives_no_token(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _add(access, "ada", Role.ADMIN)
+    _add(access, "eve", Role.VIEWER)
+    eve = access.users.get("eve")
+    who = Identity("eve", Role.VIEWER, Means.PASSWORD, eve.id)
+    refused, approved = (access.logins.begin("x", ELSEWHERE) for _ in range(2))
+    access.logins.deny(who, refused[0].code)
+    access.logins.approve(who, eve, approved[0].code, Role.VIEWER, 1)
+    access.users.disable(ROOT, "eve")
+    for _, secret in (refused, approved):
+        with pytest.raises(LoginDeniedError):
+            access.logins.collect(secret)
+    monkeypatch.setattr(logins, "LASTS", timedelta(seconds=-1))
+    late, secret = access.logins.begin("x", ELSEWHERE)
+    with pytest.raises(LoginLostError):
+        access.logins.find(late.code)
+    with pytest.raises(LoginLostError):
+        access.logins.collect(secret)
+
+    assert access.tokens.all() == []
+
+
+def test_strangers_who_ask_for_logins_take_little_room(access: Access) -> None:
+    for _ in range(logins.MOST_OF_ONE):
+        access.logins.begin("x", ELSEWHERE)
+
+    with pytest.raises(TooManyLoginsError):
+        access.logins.begin("x", ELSEWHERE)
+    assert access.logins.begin("x", "10.0.0.10")

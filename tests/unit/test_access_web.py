@@ -57,7 +57,13 @@ def test_every_endpoint_declares_what_it_asks_for(web: AccessApp) -> None:
 
 
 def test_every_endpoint_that_changes_something_is_told(web: AccessApp) -> None:
-    silent = {"signing.sign_in", "signing.follow", "pages.snippets"}
+    silent = {
+        "signing.sign_in",
+        "signing.follow",
+        "pages.snippets",
+        "api.begin_login",
+        "api.fetch_login",
+    }
     changing = {endpoint for endpoint, method, _ in _calls(web.app) if method != "GET"}
 
     assert [name for name in changing - silent if not rule_of(name).action] == []
@@ -240,7 +246,8 @@ def test_token_opens_the_api_and_dies_at_once(web: AccessApp, client: FlaskClien
 
     answer = client.get("/api/v1/me", headers=headers)
     assert answer.get_json() == {
-        "name": "ada", "role": "operator", "means": "token", "tasks": [], "queues": []
+        "name": "ada", "role": "operator", "means": "token", "tasks": [], "queues": [],
+        "token": web.access.tokens.all()[0].id, "ends_at": None,
     }  # fmt: skip
     web.access.tokens.revoke(ROOT, web.access.tokens.all()[0].id)
 

@@ -13,9 +13,10 @@ from celeriac.catalog import Catalog, TaskSpec
 from celeriac.cli import app as cli
 from celeriac.cli import doctor, show
 from celeriac.cli.parameters import parameters_of, read_arguments
+from celeriac.cli.place import Place
 from celeriac.cli.submit import TAKEN, command_of
 from celeriac.errors import InvalidInputError
-from celeriac.runs import Progress, Run, RunError, Runs, RunState, SubmitOptions
+from celeriac.runs import Outcome, Progress, Run, RunError, RunState, SubmitOptions
 from celeriac.settings import CELERY_VARIABLES, Settings
 from celeriac.web.snippets import RUN_FLAGS, snippets_of
 
@@ -145,15 +146,18 @@ def test_snippets_know_the_commands_own_options() -> None:
 
 
 class RecordingRuns:
-    """Runs that keep what is submitted, and end at once with an odd message."""
+    """A place that keeps what is submitted, whose runs end at once with an odd message."""
 
     def __init__(self) -> None:
         self.submitted: list[tuple[Mapping[str, JsonValue], SubmitOptions]] = []
 
-    def submit(self, name: str, args: Mapping[str, JsonValue], options: SubmitOptions) -> Run:
+    def submit(
+        self, name: str, args: Mapping[str, JsonValue], options: SubmitOptions, key: str | None
+    ) -> Outcome:
         """Keep a submission."""
+        assert key is None
         self.submitted.append((args, options))
-        return Run(id="run-1", task=name, state=RunState.PENDING)
+        return Outcome(Run(id="run-1", task=name, state=RunState.PENDING))
 
     def watch(self, run_id: str) -> Iterator[Run | None]:
         """Give a run that tells of its progress, and its end."""
@@ -211,14 +215,14 @@ def test_snippet_submits_the_same_arguments(spec: TaskSpec, args: dict[str, Any]
     snippets = snippets_of(spec, args, {"queue": "odd", "priority": 3}, "http://host/")
     words = next(shlex.split(snippet.text) for snippet in snippets if snippet.key == "cli")
 
-    done = CliRunner().invoke(command_of(cast(Runs, runs), spec), words[3:])
+    done = CliRunner().invoke(command_of(cast(Place, runs), spec), words[3:])
 
     assert done.exit_code == 0, done.output
     assert runs.submitted == [(args, SubmitOptions(queue="odd", priority=3))]
 
 
 def test_help_shows_an_authors_brackets_as_they_are(spec: TaskSpec) -> None:
-    shown = CliRunner().invoke(command_of(cast(Runs, RecordingRuns()), spec), ["--help"])
+    shown = CliRunner().invoke(command_of(cast(Place, RecordingRuns()), spec), ["--help"])
 
     assert shown.exit_code == 0, shown.exception
     for words in ("Do it, or [/x] not.", "Neither [bold]this[/x].", "Words in [/x] brackets."):
@@ -231,7 +235,7 @@ def test_progress_shows_a_tasks_brackets_as_they_are(
     monkeypatch.setenv("FORCE_COLOR", "1")  # A bar is drawn on a terminal only.
     run = Run(id="run-1", state=RunState.PENDING)
 
-    show.submitted(cast(Runs, RecordingRuns()), run, wait=True, as_json=False)
+    show.submitted(cast(Place, RecordingRuns()), run, wait=True, as_json=False)
 
     printed = capsys.readouterr()
     assert printed.out == f"{ODD}\n"

@@ -9,6 +9,7 @@ from typing import Self
 from celeriac.access.audit import AuditFilter, AuditPage, AuditTrail, Entry
 from celeriac.access.identity import LOCAL, Identity, Means
 from celeriac.access.links import Links
+from celeriac.access.logins import Login, Logins
 from celeriac.access.provided import ProvidedUsers
 from celeriac.access.roles import Role
 from celeriac.access.scope import Scope
@@ -28,6 +29,8 @@ __all__ = [
     "Entry",
     "Identity",
     "Links",
+    "Login",
+    "Logins",
     "Means",
     "Role",
     "Scope",
@@ -62,6 +65,7 @@ class Access:
         self.sessions = Sessions(self._database, idle, longest)
         self.tokens = Tokens(self._database)
         self.links = Links(self._database)
+        self.logins = Logins(self._database, self.tokens)
         self.audit = AuditTrail(self._database)
 
     @classmethod

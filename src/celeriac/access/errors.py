@@ -201,3 +201,34 @@ class UserDisabledError(CeleriacError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is disabled here. Ask an administrator.")
+
+
+class LoginLostError(CeleriacError):
+    """No command line waits with this code, or with this secret, any more."""
+
+    code = "login_lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No terminal waits for this: it was decided already, or took too long. "
+            "Begin again: celeriac login"
+        )
+
+
+class LoginDeniedError(CeleriacError):
+    """Somebody has refused a command line's login."""
+
+    code = "login_denied"
+
+    def __init__(self) -> None:
+        super().__init__("The login was refused in the browser.")
+
+
+class TooManyLoginsError(TransientError):
+    """Too many command lines wait for somebody to approve them."""
+
+    code = "too_many_logins"
+    retry_after_s = 60
+
+    def __init__(self) -> None:
+        super().__init__("Too many logins wait for somebody to approve them. Try again shortly.")

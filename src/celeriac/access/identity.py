@@ -1,6 +1,7 @@
 """Who asks: a person or a program, how they have shown it, and what they may do."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from celeriac.access.roles import Role
@@ -16,6 +17,8 @@ class Means(StrEnum):
     OIDC = "oidc"
     LINK = "link"
     TOKEN = "token"  # noqa: S105 - the word itself
+    LOGIN = "login"
+    """They have approved a command line's login."""
     CLI = "cli"
     """They have a shell on a machine that knows the database."""
 
@@ -25,6 +28,7 @@ class Identity:
     """Who asks.
 
     `scopes` limit what they may operate: each of them has to allow it; `address` is theirs.
+    A token ends at `ends_at`.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Identity:
     session_id: str | None = field(default=None, repr=False)
     scopes: tuple[Scope, ...] = ()
     address: str = ""
+    ends_at: datetime | None = None
 
     def may(self, role: Role) -> bool:
         """Tell whether they may do what this role may."""

@@ -67,6 +67,20 @@ links = Table(
     Column("ends_at", BigInteger, nullable=False),
 )
 
+logins = Table(
+    "logins",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("code", NAME, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    # Who has approved it, and what for; without a role nobody has decided yet.
+    Column("user_id", NAME),
+    Column("role", NAME),
+    Column("days", BigInteger),
+)
+
 audit_entries = Table(
     "audit_entries",
     metadata,
@@ -86,6 +100,7 @@ audit_entries = Table(
 INDEXES = (
     Index("ix_users_name", users.c.name, unique=True),
     Index("ix_users_issuer_subject", users.c.issuer, users.c.subject, unique=True),
+    Index("ix_logins_code", logins.c.code, unique=True),
     Index("ix_sessions_user_id", sessions.c.user_id),
     Index("ix_tokens_user_id", tokens.c.user_id),
     Index("ix_audit_entries_actor_seq", audit_entries.c.actor, audit_entries.c.seq),

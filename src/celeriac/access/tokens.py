@@ -187,5 +187,6 @@ def _identity_of(token: Token, row: Mapping[Any, Any]) -> Identity:
         Means.TOKEN,
         row["user_id"],
         token_id=token.id,
+        ends_at=token.ends_at,
         scopes=(token.scope, Scope.read(row["own_tasks"], row["own_queues"])),
     )

@@ -9,6 +9,7 @@ import celeriac
 from celeriac.cli.inventory import Commands
 from celeriac.cli.plain import harmless
 from celeriac.cli.run_filters import FLAGS
+from celeriac.cli.typed_url import BY_HTTP, typed_url
 from celeriac.errors import (
     CeleriacError,
     ConfigurationError,
@@ -42,8 +43,19 @@ Version = Annotated[
 
 
 @app.callback()
-def _celeriac(version: Version = False) -> None:
+def _celeriac(
+    context: typer.Context,
+    version: Version = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="A web that `submit`, `run`, `runs list` ... ask (CELERIAC_URL)."),
+    ] = None,
+) -> None:
     """Give options to the command itself."""
+    if url is not None and context.invoked_subcommand not in BY_HTTP:
+        words = f"`celeriac {context.invoked_subcommand}` asks no web; it works where servers are."
+        raise typer.BadParameter(words, param_hint="--url")
+    typed_url.set(url)
 
 
 def main() -> None:

@@ -1,43 +1,39 @@
 """`celeriac tasks`: what can be run."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Column, Table
 from rich.text import Text
 
 from celeriac.cli import options
+from celeriac.cli.place import Here, Task, place
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
 from celeriac.settings import load_settings
 
-if TYPE_CHECKING:
-    from celeriac.catalog import TaskSpec
-
 
 def tasks(app: options.App = None, as_json: options.AsJson = False) -> None:
     """List the tasks that can be submitted."""
-    from celeriac.runs import Runs
-
-    catalog = Runs.of(load_settings(app=app)).catalog
+    found = (Here(load_settings(app=app)) if app else place()).tasks
     if as_json:
-        print(json.dumps([_told(task) for task in catalog.tasks]))
+        print(json.dumps([_told(task) for task in found]))
         return
     name = Column("Task", no_wrap=True, overflow="fold")
     table = Table(name, "Parameters", "Queue", "What it does", box=None)
-    for task in catalog.tasks:
+    for task in found:
         table.add_row(
             plain(task.name), _signature(task.schema), plain(task.queue or ""), _words(task)
         )
     printer().print(table)
 
 
-def _told(task: "TaskSpec") -> dict[str, Any]:
+def _told(task: Task) -> dict[str, Any]:
     warning = {"warning": task.warning} if task.warning else {}
     return {"name": task.name, "parameters": task.schema, **warning}
 
 
-def _words(task: "TaskSpec") -> Text:
+def _words(task: Task) -> Text:
     """Say what it does, and before that why it cannot."""
     warning = plain(task.warning, "yellow") if task.warning else None
     return Text("\n").join(filter(None, [warning, plain(task.summary)]))

@@ -3,18 +3,12 @@
 What these need takes a second to import, so each command imports it when it is called.
 """
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from celeriac.cli import options
-from celeriac.cli.plain import harmless
-from celeriac.errors import ConfigurationError, ResultsUnavailableError
-from celeriac.settings import load_settings
-
-if TYPE_CHECKING:
-    from celeriac.runs import Run
+from celeriac.cli.place import place, servers
 
 app = typer.Typer(help="Look at a run, cancel it, or submit it again.", no_args_is_help=True)
 RunId = Annotated[str, typer.Argument(help="The run's identifier.", metavar="ID")]
@@ -43,22 +37,7 @@ def show_run(run_id: RunId, as_json: options.AsJson = False) -> None:
     """Show a run: its state, arguments, progress, and result or error."""
     from celeriac.cli import show
 
-    show.run(_get(run_id), as_json=as_json)
-
-
-def _get(run_id: str) -> "Run":
-    """Read a run live, or as the history has it where nothing runs."""
-    from celeriac.runs import RunHistory, Runs
-
-    settings = load_settings()
-    try:
-        return Runs.of(settings).get(run_id)
-    except (ConfigurationError, ResultsUnavailableError) as error:
-        recorded = RunHistory.of(settings).get_or_none(run_id)
-        if recorded is None:
-            raise
-        print(f"celeriac: This is what the history has. {harmless(error)}", file=sys.stderr)
-        return recorded
+    show.run(place().get(run_id), as_json=as_json)
 
 
 @app.command("tail")
@@ -67,7 +46,7 @@ def tail_run(run_id: RunId, as_json: options.AsJson = False) -> None:
     from celeriac.cli.tail_one import tail
     from celeriac.runs import Runs
 
-    tail(Runs.of(load_settings()), run_id, as_json=as_json)
+    tail(Runs.of(servers()), run_id, as_json=as_json)
 
 
 @app.command("cancel")
@@ -82,9 +61,9 @@ def cancel_run(
     as_json: options.AsJson = False,
 ) -> None:
     """Cancel a run: it is dropped if it waits and ended if it executes."""
-    from celeriac.runs import Runs, json_of
+    from celeriac.runs import json_of
 
-    run = Runs.of(load_settings()).cancel(run_id, foreign=foreign)
+    run = place().cancel(run_id, foreign=foreign)
     print(json_of(run) if as_json else f"Asked the workers to cancel {run_id}.")
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from celeriac.cli import options
+from celeriac.cli.place import place, servers
 from celeriac.cli.run_filters import takes_filter
-from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import RunFilter, Runs
@@ -32,11 +32,10 @@ def list_runs(
 ) -> None:
     """List runs, newest first, a page or all of them; `--json --all` prints one run a line."""
     from celeriac.cli import show
-    from celeriac.runs import RunHistory
 
     if every and limit is not None:
         raise typer.BadParameter("Give either --all or --limit, not both.")
-    history = RunHistory.of(load_settings())
+    history = place()
     if every and as_json:
         for line in history.export(wanted):
             print(line, end="")
@@ -116,4 +115,4 @@ def tail_runs(
 def _runs() -> "Runs":
     from celeriac.runs import Runs
 
-    return Runs.of(load_settings())
+    return Runs.of(servers())

@@ -18,16 +18,16 @@ from celeriac.marks import readable
 from celeriac.runs import Run, RunState, json_of
 
 if TYPE_CHECKING:
-    from celeriac.runs import Runs
+    from celeriac.cli.place import Place
 
 INTERRUPTED = 130
 """The exit code of a command that was ended by Ctrl-C."""
 
 
-def submitted(runs: "Runs", run: Run, *, wait: bool, as_json: bool) -> None:
+def submitted(where: "Place", run: Run, *, wait: bool, as_json: bool) -> None:
     """Print a new run, or wait for its end first and exit with 1 unless it succeeded."""
     if wait:
-        run = _ended(runs, run)
+        run = _ended(where, run)
     if wait or as_json:
         _print(run, as_json=as_json, only_result=wait)
     else:
@@ -49,17 +49,17 @@ def run_list(shown: Sequence[Run], *, as_json: bool, with_head: bool = True) -> 
     print_fitting(tables(shown, with_head=with_head))
 
 
-def _ended(runs: "Runs", run: Run) -> Run:
+def _ended(where: "Place", run: Run) -> Run:
     """Wait for the end; who stops waiting learns how to find the run, which goes on."""
     try:
-        return _followed(runs, run)
+        return _followed(where, run)
     except KeyboardInterrupt:
         words = f"Not waiting any more. The run goes on: celeriac run show {run.id}"
         print(f"celeriac: {words}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _followed(runs: "Runs", run: Run) -> Run:
+def _followed(where: "Place", run: Run) -> Run:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.fields[state]}", markup=False),
@@ -69,7 +69,7 @@ def _followed(runs: "Runs", run: Run) -> Run:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         line = bar.add_task("", total=None, state=run.state)
-        for change in runs.watch(run.id):
+        for change in where.watch(run.id):
             run = change or run
             progress = run.progress
             bar.update(

@@ -13,11 +13,10 @@ import typer
 from pydantic import JsonValue
 from rich.markup import escape
 
-from celeriac.catalog import TaskSpec
 from celeriac.cli import show
 from celeriac.cli.parameters import Parameter, parameters_of, read_arguments
+from celeriac.cli.place import Here, Place, Task, place, servers
 from celeriac.runs import Outcome, Runs, SubmitOptions, known_arguments
-from celeriac.settings import load_settings
 
 _OPTIONS: dict[str, tuple[Any, str]] = {
     "queue": (str, "Queue to send it to."),
@@ -44,14 +43,15 @@ Submit = Callable[[dict[str, JsonValue], SubmitOptions, str | None], Outcome]
 
 def submit_named(name: str, words: Sequence[str]) -> None:
     """Read the words of a command line as one task's arguments and submit a run."""
-    runs = Runs.of(load_settings())
-    command = command_of(runs, runs.catalog.get(name))
+    where = place()
+    command = command_of(where, where.task(name))
     command(args=list(words), prog_name=f"celeriac submit {name}")
 
 
 def resubmit(run_id: str, words: Sequence[str]) -> None:
     """Read the words of a command line as changes to a run's input and submit it again."""
-    runs = Runs.of(load_settings())
+    settings = servers()
+    runs, where = Runs.of(settings), Here(settings)
     earlier = runs.get(run_id)
     spec = runs.catalog.get(earlier.task or "")
 
@@ -64,33 +64,29 @@ def resubmit(run_id: str, words: Sequence[str]) -> None:
         return runs.once.resubmit(key, run_id, edited, options)
 
     optional = [replace(each, required=False) for each in parameters_of(spec.schema, TAKEN)]
-    command = _command(runs, spec, optional, submit_again)
+    command = _command(where, spec, optional, submit_again)
     command(args=list(words), prog_name=f"celeriac run resubmit {run_id}")
 
 
-def command_of(runs: Runs, spec: TaskSpec) -> typer.Typer:
+def command_of(where: Place, spec: Task) -> typer.Typer:
     """Make the command that submits runs of one task."""
 
     def submit(args: dict[str, JsonValue], options: SubmitOptions, key: str | None) -> Outcome:
-        if key is None:
-            return Outcome(runs.submit(spec.name, args, options))
-        return runs.once.submit(key, spec.name, args, options)
+        return where.submit(spec.name, args, options, key)
 
-    return _command(runs, spec, parameters_of(spec.schema, TAKEN), submit)
+    return _command(where, spec, parameters_of(spec.schema, TAKEN), submit)
 
 
-def _command(
-    runs: Runs, spec: TaskSpec, parameters: list[Parameter], submit: Submit
-) -> typer.Typer:
+def _command(where: Place, spec: Task, parameters: list[Parameter], submit: Submit) -> typer.Typer:
     command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     parts = filter(None, [spec.warning, spec.summary, spec.description])
-    function = _function(runs, parameters, submit, spec.warning)
+    function = _function(where, parameters, submit, spec.warning)
     command.command(help=escape("\n\n".join(parts)))(function)
     return command
 
 
 def _function(
-    runs: Runs, parameters: list[Parameter], submit: Submit, warning: str | None
+    where: Place, parameters: list[Parameter], submit: Submit, warning: str | None
 ) -> Callable[..., None]:
     """Make a function whose signature has the task's parameters and the options of a run."""
 
@@ -101,7 +97,7 @@ def _function(
             print(f"warning: {warning}", file=sys.stderr)
         if outcome.is_replay:
             print("This key was used before; this is the run it made then.", file=sys.stderr)
-        show.submitted(runs, outcome.run, wait=typed["wait"], as_json=typed["json"])
+        show.submitted(where, outcome.run, wait=typed["wait"], as_json=typed["json"])
 
     signature = _signature(parameters)
     submit_task.__signature__ = signature  # type: ignore[attr-defined]

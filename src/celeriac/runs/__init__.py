@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from celeriac.runs.overview import SPANS, USUAL_SPAN, Glance, Span
     from celeriac.runs.parts import Part
     from celeriac.runs.purge import Purged
-    from celeriac.runs.query import instant_of, run_filter
+    from celeriac.runs.query import instant_of, run_filter, words_of
     from celeriac.runs.queues import Queue, Queues
     from celeriac.runs.recorded import recorded_stats
     from celeriac.runs.resubmission import known_arguments, missing, still_missing, without_marks
@@ -57,7 +57,7 @@ _NAMES = {
     "celeriac.runs.overview": "SPANS USUAL_SPAN Glance Span",
     "celeriac.runs.parts": "Part",
     "celeriac.runs.purge": "Purged",
-    "celeriac.runs.query": "instant_of run_filter",
+    "celeriac.runs.query": "instant_of run_filter words_of",
     "celeriac.runs.queues": "Queue Queues",
     "celeriac.runs.recorded": "recorded_stats",
     "celeriac.runs.resubmission": "known_arguments missing still_missing without_marks",

@@ -45,6 +45,14 @@ def run_filter(words: Mapping[str, Sequence[str]], now: datetime | None = None) 
     return RunFilter(**several, **one, **instants)  # type: ignore[arg-type]
 
 
+def words_of(wanted: RunFilter) -> dict[str, list[str]]:
+    """Write the query that asks for the same runs."""
+    words = {name: list(getattr(wanted, field)) for name, field in SEVERAL.items()}
+    words |= {name: [found] for name, field in ONE.items() if (found := getattr(wanted, field))}
+    words |= {name: [at.isoformat()] for name in INSTANTS if (at := getattr(wanted, name))}
+    return {name: values for name, values in words.items() if values}
+
+
 def _check_text(words: Mapping[str, Sequence[str]]) -> None:
     """Refuse half a surrogate pair: no identifier or name has one, and no database takes it."""
     for name, values in words.items():

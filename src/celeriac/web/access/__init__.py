@@ -7,16 +7,17 @@
 - `ready`: what has to be there before anybody can sign in.
 - `cookie`: what a browser holds.
 - `limiting`: refuses those who ask too often; `rates`: counts that, in all web processes together.
-- `signing`, `single_sign_on`, `account`, `admin`, `me`: the pages, and one call of the API.
+- `signing`, `single_sign_on`, `account`, `logins`, `admin`, `me`: the pages, and some calls of the
+  API.
 """
 
-from celeriac.web.access import me, single_sign_on
+from celeriac.web.access import logins, me, single_sign_on
 from celeriac.web.access.account import account
 from celeriac.web.access.admin import admin
 from celeriac.web.access.gate import install
 from celeriac.web.access.limiting import prepare
 from celeriac.web.access.signing import signing
 
-__all__ = ["BLUEPRINTS", "install", "me", "prepare", "single_sign_on"]
+__all__ = ["BLUEPRINTS", "install", "logins", "me", "prepare", "single_sign_on"]
 
 BLUEPRINTS = (signing, account, admin)

@@ -1,12 +1,16 @@
 """Who asks, by HTTP: what a program should know before it tries."""
 
+from datetime import datetime
+
 from flask import Response
 from flask_openapi import Tag
 from pydantic import BaseModel, Field
 
 from celeriac.access import Means, Role
+from celeriac.access.errors import ForbiddenError
 from celeriac.web.access.gate import me as asking
 from celeriac.web.api.blueprint import answer, api
+from celeriac.web.context import access
 
 ACCESS = Tag(name="access", description="Who may do what.")
 
@@ -21,6 +25,8 @@ class Me(BaseModel):
         description="Patterns of the tasks that they may operate; each list has to match."
     )
     queues: list[list[str]] = Field(description="The same of queues.")
+    token: str | None = Field(description="The identifier of the token that was sent, if any.")
+    ends_at: datetime | None = Field(description="When that token ends, if it ever does.")
 
 
 @api.get("/me", tags=[ACCESS], responses={200: Me})
@@ -33,6 +39,18 @@ def show_me() -> Response:
             role=who.role,
             means=who.means,
             tasks=[list(each.tasks) for each in who.scopes if each.tasks is not None],
+            token=who.token_id,
+            ends_at=who.ends_at,
             queues=[list(each.queues) for each in who.scopes if each.queues is not None],
         )
     )
+
+
+@api.post("/me/log-out", tags=[ACCESS], responses={204: None})
+def log_out() -> Response:
+    """Let the token that was sent open nothing any more."""
+    who = asking()
+    if who.token_id is None:
+        raise ForbiddenError("Send the token that is to end; a browser signs out on its page.")
+    access().tokens.revoke(who, who.token_id, who.user_id)
+    return Response(status=204)

@@ -1,0 +1,345 @@
+"""`celeriac login` and what works by HTTP then, against a web that is in this process."""
+
+import json
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+import typer
+from flask.testing import FlaskClient
+from requests.adapters import BaseAdapter
+from typer.testing import CliRunner, Result
+
+from access_app import CHEAP, ROOT, AccessApp, access_app, send
+from celeriac.access import Role, passwords
+from celeriac.cli import app, login
+from celeriac.errors import CeleriacError, UnknownTaskError
+from celeriac.runs import (
+    Outcome,
+    Run,
+    RunFilter,
+    RunList,
+    RunState,
+    SubmitOptions,
+    run_filter,
+    words_of,
+)
+
+URL = "http://localhost:5000"
+RUN = "0199e2a0-0000-7000-8000-000000000001"
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+
+
+class _App(BaseAdapter):
+    """Lets a session ask an app of this process."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+        self.away = False
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        if self.away:
+            raise requests.ConnectionError("nobody there")
+        answered = self.client.open(
+            str(request.url), method=str(request.method), headers=dict(request.headers),
+            data=request.body,
+        )  # fmt: skip
+        response = requests.Response()
+        response.status_code, response._content = answered.status_code, answered.data
+        response.headers.update(answered.headers)
+        response.url = str(request.url)
+        return response
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class _Runs:
+    """Runs of a web; the run that is submitted has succeeded when it is asked for again."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.catalog = self
+        self.once = SimpleNamespace(submit=self._once)
+        self.history = self
+
+    def get(self, name: str) -> Any:
+        if name == RUN:
+            return self._run(RunState.SUCCESS)
+        if name != "text.reverse":
+            raise UnknownTaskError(name, ["text.reverse"])
+        retry = SimpleNamespace(automatic=False, max_retries=3, delay_s=1, backoff=False)
+        return SimpleNamespace(
+            name=name, summary="Reverse a text.", description="", warning=None, queue="celery_see",
+            retry=retry, time_limit_s=None, soft_time_limit_s=None, schema=SCHEMA,
+        )  # fmt: skip
+
+    @property
+    def tasks(self) -> list[Any]:
+        return [self.get("text.reverse")]
+
+    def submit(self, name: str, args: Mapping[str, Any], options: SubmitOptions) -> Run:
+        self.asked.append((name, args, options.model_dump(exclude_defaults=True)))
+        return self._run(RunState.PENDING)
+
+    def _once(self, key: str, *rest: Any) -> Outcome:
+        self.asked.append((key,))
+        return Outcome(self.submit(*rest), is_replay=True)
+
+    def cancel(self, run_id: str, *, foreign: bool) -> Run:
+        self.asked.append((run_id, foreign))
+        return self._run(RunState.REVOKED)
+
+    def find(self, wanted: RunFilter, cursor: str | None, limit: int) -> RunList:
+        self.asked.append((wanted, cursor, limit))
+        more = None if cursor else "second"
+        return RunList(runs=[self._run(RunState.FAILURE)], next_cursor=more)
+
+    def _run(self, state: RunState) -> Run:
+        return Run(id=RUN, task="text.reverse", state=state, result="cba")
+
+
+@pytest.fixture
+def runs() -> _Runs:
+    return _Runs()
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: _Runs) -> Iterator[AccessApp]:
+    monkeypatch.setattr(passwords, "_hasher", CHEAP)
+    with access_app(tmp_path, runs) as found:
+        found.add("ada", Role.OPERATOR)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def network(web: AccessApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _App:
+    """Let every session reach the app alone, and nobody the files of who runs the tests."""
+    adapter = _App(web.app.test_client())
+    monkeypatch.setattr(requests.Session, "get_adapter", lambda _, url: adapter)
+    monkeypatch.setattr(typer, "get_app_dir", lambda name: str(tmp_path / "config" / name))
+    monkeypatch.chdir(tmp_path)
+    return adapter
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "config" / "celeriac" / "logins.json"
+
+
+def _run(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, list(words), input=stdin)
+
+
+def _logged_in(web: AccessApp, role: Role = Role.OPERATOR) -> str:
+    token = web.token("ada", role)
+    done = _run("login", URL, "--token", "-", stdin=f"{token}\n")
+    assert done.exit_code == 0, done.output
+    return token
+
+
+def _when_asked(monkeypatch: pytest.MonkeyPatch, decide: Callable[[], None]) -> None:
+    """Decide while the terminal waits; what else sleeps in this process sleeps on."""
+    monkeypatch.setattr(login, "time", SimpleNamespace(sleep=lambda _: decide()))
+
+
+def test_person_approves_in_the_browser_and_the_terminal_goes_on(
+    web: AccessApp, monkeypatch: pytest.MonkeyPatch, kept: Path
+) -> None:
+    browser = web.signed_in("ada")
+    shown: list[str] = []
+
+    def approve() -> None:
+        code = _waiting_code(web)
+        page = browser.get(f"/login?code={code}")
+        shown.append(page.text)
+        at = f"/login?code={code}"
+        answered = send(
+            browser, "/login", at, code=code, decision="approve", role="viewer", days="7"
+        )
+        assert answered.status_code == 303
+
+    _when_asked(monkeypatch, approve)
+
+    done = _run("login", f"{URL}/")
+
+    assert done.exit_code == 0, done.output
+    code = done.output.partition("browser: ")[2].split()[0]
+    assert f"{URL}/login?code={code}" in done.output and code in shown[0]
+    assert "Logged in to http://localhost:5000 as ada (viewer) until" in done.output
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    (token,) = web.access.tokens.all()
+    assert (token.owner, token.role) == ("ada", Role.VIEWER)
+    assert "celeriac login, " in browser.get("/account").text
+    assert [e.action for e in web.told()][-2:] == ["login.approve", "token.create"]
+
+
+def _waiting_code(web: AccessApp) -> str:
+    from sqlalchemy import select
+
+    from celeriac.access.tables import logins
+
+    with web.access._database.read() as connection:
+        return str(connection.scalar(select(logins.c.code)))
+
+
+def test_person_refuses_in_the_browser(
+    web: AccessApp, monkeypatch: pytest.MonkeyPatch, kept: Path
+) -> None:
+    browser = web.signed_in("ada")
+
+    def refuse() -> None:
+        code = _waiting_code(web)
+        send(browser, "/login", f"/login?code={code}", code=code, decision="deny")
+
+    _when_asked(monkeypatch, refuse)
+
+    done = _run("login", URL)
+
+    assert isinstance(done.exception, CeleriacError)
+    assert "refused in the browser" in str(done.exception)
+    assert not kept.exists() and web.access.tokens.all() == []
+
+
+def test_approval_needs_the_form_of_the_page_and_no_more_than_ones_role(web: AccessApp) -> None:
+    secret = web.app.test_client().post("/api/v1/logins", json={"label": "x"}).get_json()["secret"]
+    browser, code = web.signed_in("ada"), _waiting_code(web)
+    bare = {"code": code, "decision": "approve", "role": "viewer", "days": "7"}
+    assert browser.post("/login", data=bare).status_code == 400
+    at = f"/login?code={code}"
+    assert send(browser, "/login", at, **bare | {"role": "admin"}).status_code == 403
+    assert send(browser, "/login", at, **bare | {"days": "9999"}).status_code == 404
+    assert browser.get("/login?code=BBBB-BBBB").status_code == 404
+    assert "celeriac login" in browser.get("/login").text
+    stranger = web.app.test_client()
+    assert stranger.get(at, headers={"Accept": "text/html"}).status_code == 303
+    fetched = stranger.post("/api/v1/logins/token", json={"secret": secret})
+    assert (fetched.status_code, fetched.get_json()["token"]) == (202, None)
+
+
+def test_token_comes_from_standard_input_alone(web: AccessApp, kept: Path) -> None:
+    token = _logged_in(web)
+    assert json.loads(kept.read_text()) == {"last": URL, "tokens": {URL: token}}
+    assert token not in _run("whoami").output
+    assert _run("login", URL, "--token", token).exit_code == 2
+    wrong = _run("login", URL, "--token", "-", stdin="cel_nonsense\n")
+    assert "celeriac login" in str(wrong.exception)
+    assert json.loads(kept.read_text())["tokens"] == {URL: token}, "and the right one stays"
+
+
+def test_whoami_tells_name_role_and_end(web: AccessApp) -> None:
+    assert "celeriac login https://" in str(_run("whoami").exception)
+    _logged_in(web)
+
+    told = json.loads(_run("whoami", "--json").stdout)
+
+    assert (told["url"], told["name"], told["role"]) == (URL, "ada", "operator")
+    assert _run("whoami").stdout == f"ada (operator) at {URL}\n"
+
+
+def test_run_is_submitted_shown_cancelled_and_listed(web: AccessApp, runs: _Runs) -> None:
+    _logged_in(web)
+
+    assert _run("submit", "text.reverse", "--text", "abc", "--tag", "a").stdout == f"{RUN}\n"
+    waited = _run("submit", "text.reverse", "--text", "abc", "--wait", "--idempotency-key", 'a"b\\')
+    assert waited.stdout == "cba\n" and "used before" in waited.stderr
+    assert json.loads(_run("run", "show", RUN, "--json").stdout)["result"] == "cba"
+    assert RUN in _run("run", "cancel", RUN, "--foreign").stdout
+    listed = _run("runs", "list", "--state", "failure", "--since", "1h", "--json")
+    assert [each["id"] for each in json.loads(listed.stdout)] == [RUN]
+    assert "--cursor second" in listed.stderr
+    assert _run("runs", "list", "--all", "--json").stdout.count(RUN) == 2
+    assert "text.reverse" in _run("tasks").stdout
+
+    assert runs.asked[0] == ("text.reverse", {"text": "abc"}, {"tags": ("a",)})
+    assert ('a"b\\',) in runs.asked and (RUN, True) in runs.asked
+    assert [asked[2] for asked in runs.asked[-3:]] == [20, 200, 200]
+    assert runs.asked[-3][0].states == ("FAILURE",)
+
+
+def test_what_the_web_refuses_is_one_line(web: AccessApp, network: _App) -> None:
+    _logged_in(web, Role.VIEWER)
+
+    assert "This asks for the role operator" in str(_run("run", "cancel", RUN).exception)
+    assert "Did you mean text.reverse?" in str(_run("submit", "text.revers").exception)
+    network.away = True
+    assert f"{URL} does not answer" in str(_run("run", "show", RUN).exception)
+
+
+def test_token_that_was_revoked_is_told_at_once(web: AccessApp) -> None:
+    _logged_in(web)
+    web.access.tokens.revoke(ROOT, web.access.tokens.all()[0].id)
+
+    for words in (["run", "show", RUN], ["whoami"], ["submit", "text.reverse", "--text", "x"]):
+        told = str(_run(*words).exception)
+        assert "was revoked" in told and f"celeriac login {URL}" in told, words
+
+
+def test_logout_ends_the_token_there_and_here(web: AccessApp, kept: Path) -> None:
+    token = _logged_in(web)
+
+    assert _run("logout").stdout == f"Logged out of {URL}.\n"
+
+    assert web.access.tokens.find(token) is None
+    assert json.loads(kept.read_text()) == {"last": None, "tokens": {}}
+    assert "Nobody is logged in" in str(_run("--url", URL, "logout").exception)
+    assert web.told()[-1].action == "token.revoke"
+
+
+def test_session_of_a_browser_is_no_token_to_end(web: AccessApp) -> None:
+    answered = web.signed_in("ada").post("/api/v1/me/log-out")
+
+    assert answered.status_code == 403
+
+
+def test_address_that_is_given_wins_and_its_token_goes_nowhere_else(
+    web: AccessApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = web.token("ada", Role.VIEWER)
+    monkeypatch.setenv("CELERIAC_URL", URL)
+    monkeypatch.setenv("CELERIAC_TOKEN", token)
+    monkeypatch.setenv("CELERIAC_REDIS_URL", "redis://localhost/9")
+    assert "ada (viewer)" in _run("whoami").stdout
+
+    other = _run("--url", "http://127.0.0.1:5000", "whoami")
+
+    assert "celeriac login http://127.0.0.1:5000" in str(other.exception)
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "tail", RUN], ["runs", "tail"], ["runs", "cancel", "--all"]]
+)
+def test_command_that_cannot_ask_a_web_says_so(words: list[str]) -> None:
+    assert "cannot ask https://c.example yet" in str(_run("--url", "c.example", *words).exception)
+
+
+def test_command_that_works_where_servers_are_takes_no_address() -> None:
+    done = _run("--url", URL, "users", "list")
+
+    assert done.exit_code == 2 and "asks no web" in done.output
+
+
+@pytest.mark.parametrize("typed", ["ftp://x", "https://", "https://x/?q=1"])
+def test_address_that_is_none_is_told(typed: str) -> None:
+    assert "is no address of a web" in str(_run("login", typed).exception)
+
+
+def test_plain_http_elsewhere_is_warned_of(web: AccessApp) -> None:
+    token = web.token("ada", Role.VIEWER)
+    done = _run("login", "http://celeriac.example.org", "--token", "-", stdin=token)
+
+    assert "not encrypted" in done.stderr
+
+
+def test_query_asks_for_the_same_runs() -> None:
+    words = {"task": ["a", "b"], "state": ["FAILURE"], "tag": ["x"], "queue": ["q"], "q": ["text"]}
+    words |= {"since": ["2030-01-31T09:00:00+00:00"], "root": ["r"]}
+    found = run_filter(words, datetime.now(UTC))
+
+    assert run_filter(words_of(found)) == found and words_of(found) == words
