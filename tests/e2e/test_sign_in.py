@@ -142,9 +142,11 @@ def test_operator_runs_a_task_and_the_trail_tells(
     page.get_by_role("button", name="Run", exact=True).click()
     page.locator('#run-head[data-state="SUCCESS"]').wait_for()
     run_id = page.url.rpartition("/")[2]
-    page.goto(f"{stack.url}/queues")
-    assert page.get_by_role("button", name=re.compile("Pause")).count() >= 1
-    assert page.get_by_text("Purge…").count() == 0, "that is an administrator's"
+    _is_refused(page, stack)
+    page.goto(f"{stack.url}/account")
+    eventually(lambda: _told(page, "run.submit", "ok"), deadline_s=30)
+    assert _told(page, "queue.purge", "forbidden") == 1
+    assert page.locator("#trail").get_by_text("anna").count() == 0
 
     other = new_page()
     _sign_in(other, stack, "anna", "/admin/audit")
@@ -160,6 +162,24 @@ def test_operator_runs_a_task_and_the_trail_tells(
     other.wait_for_url(f"**/runs/{run_id}")
 
 
+def _is_refused(page: Page, stack: RunningStack) -> None:
+    """Check that an operator is offered no button, no page and no call of an administrator's."""
+    page.goto(f"{stack.url}/queues")
+    assert page.get_by_role("button", name=re.compile("Pause")).count() >= 1
+    assert page.get_by_text("Purge…").count() == 0
+    answer = page.request.get(f"{stack.url}/admin/users", headers={"Accept": "text/html"})
+    assert answer.status == 403 and "Not for you" in answer.text()
+    address = f"{stack.url}/api/v1/queues/celery_see/purge"
+    assert page.request.post(address, headers={"Origin": stack.url}).status == 403
+
+
+def _told(page: Page, action: str, outcome: str) -> int:
+    """Give how many entries of one's own trail tell this, as the page has it now."""
+    page.reload()
+    rows = page.locator("#trail tbody tr").filter(has_text=action)
+    return rows.filter(has_text=outcome).count()
+
+
 def test_person_signs_in_by_the_provider_and_is_told_where_they_come_from(
     new_page: Any, stack: RunningStack, access: Access, issuer: str
 ) -> None:
@@ -171,8 +191,14 @@ def test_person_signs_in_by_the_provider_and_is_told_where_they_come_from(
     page.get_by_role("button", name="Authorize").click()
     page.wait_for_url(f"{stack.url}/queues")
     page.get_by_role("link", name="oda").click()
-    expect(page.get_by_role("cell", name="oidc")).to_be_visible()
+    expect(page.locator("#sessions").get_by_role("cell", name="oidc")).to_be_visible()
     assert page.get_by_text("Change the password").count() == 0
+    _is_refused(page, stack)
+    page.goto(f"{stack.url}/account")
+    eventually(lambda: _told(page, "queue.purge", "forbidden"), deadline_s=30)
+    assert _told(page, "user.add", "ok") == 1 and _told(page, "session.begin", "ok") == 1
+    assert not grave_violations(page)
+    shot(page, "access/own-trail")
     page.get_by_role("button", name="Sign out", exact=True).click()
     page.wait_for_url("**/sign-in")
 
@@ -329,6 +355,8 @@ def test_pages_are_accessible(
 
 
 def test_phone_holds_the_pages(phone: Page, stack: RunningStack, access: Access) -> None:
+    order = TokenOrder("a script with quite a long name", Role.VIEWER)
+    access.tokens.create(ROOT, access.users.get("anna"), order)
     _sign_in(phone, stack, "anna", "/account")
     for path in ("/account", "/admin/users", "/admin/audit"):
         phone.goto(stack.url + path)

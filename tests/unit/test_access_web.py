@@ -399,6 +399,24 @@ def test_administrator_reads_searches_and_exports_the_trail(web: AccessApp) -> N
     assert client.get("/admin/audit?q=%00%ED%A0%80'%22<script>&cursor=1").status_code == 200
 
 
+def test_everybody_reads_what_was_done_in_their_own_name(web: AccessApp) -> None:
+    web.add("ada", Role.ADMIN)
+    web.add("eve", Role.VIEWER)
+    send(web.signed_in("ada"), "/admin/users", "/admin/users", name="otto", role="viewer")
+    client = web.signed_in("eve")
+    bearer = web.bearer("eve", Role.VIEWER)
+    web.app.test_client().post("/api/v1/queues/fast/pause", headers=bearer)
+    assert web.told()[-1].actor == "eve"
+
+    page = client.get("/account").text
+
+    assert "session.begin" in page and "queue.pause" in page and "forbidden" in page
+    assert "otto" not in page and "/admin/" not in page
+    assert "cursor=" not in page, "there is no more than a page of it"
+    assert client.get("/account?cursor=1").status_code == 200
+    assert client.get("/account?cursor=x").status_code == 422
+
+
 def test_pages_are_kept_by_no_cache(web: AccessApp) -> None:
     web.add("ada", Role.ADMIN)
     client = web.signed_in("ada")

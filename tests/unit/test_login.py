@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from access_app import CHEAP, ROOT, AccessApp, access_app, send
 from celeriac.access import Role, passwords
-from celeriac.cli import app, login
+from celeriac.cli import app, login, remote
 from celeriac.errors import CeleriacError, UnknownTaskError
 from celeriac.runs import (
     Outcome,
@@ -41,10 +41,14 @@ class _App(BaseAdapter):
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
         self.away = False
+        self.says: list[tuple[int, str | None]] = []
+        """What a proxy, or a limit, answers first: status and `Retry-After`."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         if self.away:
             raise requests.ConnectionError("nobody there")
+        if self.says:
+            return self._said(*self.says.pop(0))
         answered = self.client.open(
             str(request.url), method=str(request.method), headers=dict(request.headers),
             data=request.body,
@@ -57,6 +61,13 @@ class _App(BaseAdapter):
 
     def close(self) -> None:
         """Close nothing."""
+
+    def _said(self, status: int, retry_after: str | None) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response._content = status, b"<h1>Not now</h1>"
+        if retry_after is not None:
+            response.headers["Retry-After"] = retry_after
+        return response
 
 
 class _Runs:
@@ -281,6 +292,37 @@ def test_token_that_was_revoked_is_told_at_once(web: AccessApp) -> None:
         assert "was revoked" in told and f"celeriac login {URL}" in told, words
 
 
+def test_waiting_command_that_is_shut_out_names_its_run(web: AccessApp, runs: _Runs) -> None:
+    _logged_in(web)
+    (token,) = web.access.tokens.all()
+
+    def submitted(*_: Any) -> Run:
+        web.access.tokens.revoke(ROOT, token.id)
+        return Run(id=RUN, task="text.reverse", state=RunState.PENDING)
+
+    runs.submit = submitted  # type: ignore[method-assign]
+
+    done = _run("submit", "text.reverse", "--text", "x", "--wait")
+
+    assert "was revoked" in str(done.exception)
+    assert f"The run goes on: celeriac run show {RUN}" in done.stderr
+
+
+def test_waiting_command_outlives_a_deployment_and_a_limit(
+    web: AccessApp, network: _App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _logged_in(web)
+    slept: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: 100.0, sleep=slept.append)
+    monkeypatch.setattr(remote, "time", clock)
+    network.says = [(502, None), (429, "7"), (503, "Mon, 30 Nov 2026 12:00:00 GMT"), (429, "9" * 9)]
+
+    done = list(remote.Remote(URL, web.token("ada", Role.VIEWER)).watch(RUN))
+
+    assert [run and run.state for run in done] == [None, None, None, None, RunState.SUCCESS]
+    assert slept == [1, 7, 1, 60]
+
+
 def test_logout_ends_the_token_there_and_here(web: AccessApp, kept: Path) -> None:
     token = _logged_in(web)
 
@@ -317,6 +359,12 @@ def test_address_that_is_given_wins_and_its_token_goes_nowhere_else(
 )
 def test_command_that_cannot_ask_a_web_says_so(words: list[str]) -> None:
     assert "cannot ask https://c.example yet" in str(_run("--url", "c.example", *words).exception)
+
+
+def test_command_that_cannot_ask_where_one_is_logged_in_says_so(web: AccessApp) -> None:
+    _logged_in(web)
+
+    assert f"cannot ask {URL} yet" in str(_run("run", "tail", RUN).exception)
 
 
 def test_command_that_works_where_servers_are_takes_no_address() -> None:

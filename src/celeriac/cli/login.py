@@ -5,7 +5,7 @@ import json
 import socket
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -116,7 +116,7 @@ def _who(told: dict[str, Any]) -> str:
     if told["ends_at"] is None:
         return f"{told['name']} ({told['role']})"
     ends_at = datetime.fromisoformat(told["ends_at"])
-    days = max((ends_at - datetime.now(UTC)).days, 0)
+    days = max(round((ends_at - datetime.now(UTC)) / timedelta(days=1)), 0)
     return (
         f"{told['name']} ({told['role']}) until {ends_at:%Y-%m-%d %H:%M} UTC, {days} days from now"
     )

@@ -128,9 +128,7 @@ def place(**given: Any) -> Place:
         ConfigurationError: an address is wrong.
     """
     settings = load_settings(**given)
-    url = chosen_url(settings)
-    if url is None and not any((settings.broker_url, settings.redis_url, settings.history_url)):
-        url = Logins.read().last
+    url = _meant_url(settings)
     return Here(settings) if url is None else remote(settings, url)
 
 
@@ -138,15 +136,23 @@ def servers(**given: Any) -> Settings:
     """Give the settings of a command that works with servers alone.
 
     Raises:
-        ConfigurationError: an address is given of a web that should do it.
+        ConfigurationError: a web is meant to do it.
     """
     settings = load_settings(**given)
-    if (url := chosen_url(settings)) is not None:
+    if (url := _meant_url(settings)) is not None:
         raise ConfigurationError(
             f"This command cannot ask {url} yet; it works where broker and Redis can be reached. "
             "Leave --url and CELERIAC_URL out there."
         )
     return settings
+
+
+def _meant_url(settings: Settings) -> str | None:
+    """Give the web that is to do the work, if no servers are."""
+    url = chosen_url(settings)
+    if url is None and not any((settings.broker_url, settings.redis_url, settings.history_url)):
+        return Logins.read().last
+    return url
 
 
 def chosen_url(settings: Settings) -> str | None:

@@ -26,13 +26,20 @@ WAIT_S = 1
 """How often a waiting command shows what has become of a run."""
 LAST_TRIES = 30
 """A web that is away for so many seconds, as when it is deployed, is waited for."""
+NOT_NOW = frozenset({429, 502, 503, 504})
+"""Of the web itself, or of a proxy before it."""
+LONGEST_PAUSE_S = 60
 WRONG_USE = frozenset({"unknown_task", "invalid_idempotency_key", "unknown_queue"})
 
 
 class WebUnavailableError(TransientError):
-    """The web does not answer."""
+    """The web does not answer, or not now."""
 
     code = "web_unavailable"
+
+    def __init__(self, message: str, retry_after_s: int = WAIT_S) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class NotLoggedInError(CeleriacError):
@@ -100,19 +107,20 @@ class Remote:
         """Give the run at once and about every second until it ends; None is a sign of life."""
         failed = 0
         while True:
-            asked_s = time.monotonic()
+            again_s = time.monotonic() + WAIT_S
             try:
                 run = self._awaited(run_id)
-            except WebUnavailableError:
+            except WebUnavailableError as error:
                 if (failed := failed + 1) > LAST_TRIES:
                     raise
+                again_s += error.retry_after_s - WAIT_S
                 yield None
             else:
                 failed = 0
                 yield run
                 if run.state.finished:
                     return
-            time.sleep(max(0.0, asked_s + WAIT_S - time.monotonic()))
+            time.sleep(max(0.0, again_s - time.monotonic()))
 
     def cancel(self, run_id: str, *, foreign: bool = False) -> Run:
         """Cancel a run."""
@@ -195,7 +203,8 @@ def _error_of(answer: requests.Response, url: str) -> CeleriacError:
         problem = answer.json()
         code, detail = str(problem["code"]), str(problem["detail"])
     except (ValueError, KeyError, TypeError):
-        return WebRefusedError(f"{url} answers {answer.status_code}, and not as Celeriac does.")
+        detail = f"{url} answers {answer.status_code}, and not as Celeriac does."
+        return _refusal(answer, detail)
     if answer.status_code == 401:
         why = (
             "is not known there, has expired or was revoked" if code == "bad_token" else "is needed"
@@ -205,4 +214,14 @@ def _error_of(answer: requests.Response, url: str) -> CeleriacError:
         return InvalidInputError([FieldProblem(e["pointer"], e["detail"]) for e in errors])
     if code in WRONG_USE:
         return WrongUseError(detail)
-    return WebUnavailableError(detail) if answer.status_code == 503 else WebRefusedError(detail)
+    return _refusal(answer, detail)
+
+
+def _refusal(answer: requests.Response, detail: str) -> CeleriacError:
+    """Tell a no from a "not now", which says when."""
+    if answer.status_code not in NOT_NOW:
+        return WebRefusedError(detail)
+    told = answer.headers.get("Retry-After", "")
+    return WebUnavailableError(
+        detail, min(int(told), LONGEST_PAUSE_S) if told.isdecimal() else WAIT_S
+    )

@@ -14,6 +14,7 @@ from rich.text import Text
 from celeriac.cli.plain import one_line, plain, print_words
 from celeriac.cli.printer import print_fitting, printer
 from celeriac.cli.run_table import STYLES, instant, tables
+from celeriac.errors import CeleriacError
 from celeriac.marks import readable
 from celeriac.runs import Run, RunState, json_of
 
@@ -50,13 +51,16 @@ def run_list(shown: Sequence[Run], *, as_json: bool, with_head: bool = True) -> 
 
 
 def _ended(where: "Place", run: Run) -> Run:
-    """Wait for the end; who stops waiting learns how to find the run, which goes on."""
+    """Wait for the end; who cannot, or stops waiting, learns how to find the run, which goes on."""
+    words = f"celeriac: Not waiting any more. The run goes on: celeriac run show {run.id}"
     try:
         return _followed(where, run)
     except KeyboardInterrupt:
-        words = f"Not waiting any more. The run goes on: celeriac run show {run.id}"
-        print(f"celeriac: {words}", file=sys.stderr)
+        print(words, file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+    except CeleriacError:
+        print(words, file=sys.stderr)
+        raise
 
 
 def _followed(where: "Place", run: Run) -> Run:

@@ -147,6 +147,9 @@ _ADVICE_BY_STATUS: Final = {
     400: Advice(
         "Nothing was submitted.", "Go back: your input is still there. Check it, then try again."
     ),
+    403: Advice(
+        "Nothing was changed.", "Go on with what you may do; your name leads to your page."
+    ),
     404: Advice("Nothing was changed.", "Check the address, or start from the catalog."),
     413: Advice("Nothing was submitted.", "Send less, or raise CELERIAC_MAX_BODY_BYTES."),
     429: Advice("Nothing was changed.", "Wait as long as it says, then try again."),

@@ -1,9 +1,11 @@
-"""The page of one's own: what one may do, where one is signed in, password and tokens."""
+"""The page of one's own: what one may do, sessions, password, tokens, and what one has done."""
+
+from typing import Final
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from celeriac.access import Role, User
+from celeriac.access import AuditFilter, Role, User
 from celeriac.access.errors import SignInError
 from celeriac.errors import InvalidInputError
 from celeriac.web.access import cookie
@@ -14,6 +16,8 @@ from celeriac.web.context import access
 account = Blueprint("account", __name__)
 
 Page = str | tuple[str, int]
+LATEST: Final = 20
+"""How many entries of one's own audit trail are shown at once."""
 
 
 @account.get("/account")
@@ -81,6 +85,7 @@ def _page(*, problems: dict[str, str] | None = None, **more: object) -> Page:
         user=user,
         sessions=access().sessions.of_user(user.id),
         tokens=access().tokens.all(user.id),
+        told=access().audit.find(AuditFilter(user.name), request.args.get("cursor"), LATEST),
         role_choices=[(role, role) for role in Role if user.role.includes(role)],
         lifetimes=LIFETIMES,
         problems=problems or {},
