@@ -16,12 +16,17 @@ TYPED := src $(wildcard tests/*.py) $(wildcard infra)
 # npm comes from a wheel where the machine has none.
 NPM := $(if $(shell command -v npm 2>/dev/null),,$(VENV)/.node)
 
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/celeriac/__init__.py)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+COMPOSE = COMPOSE_PROFILES=flask,rabbitmq,redis,celery,flower docker compose
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets test unit security integration e2e faults picture check arch format lock bench wheel clean
+.PHONY: help up install assets image compose-up test unit security integration e2e faults picture \
+	check arch format lock bench wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  Options: PYTHON=python3.12, ARGS="..." for up, test (and each tier), bench and lock'
 
 up: install assets ## Start everything on this machine, e.g. make up ARGS="--port 8000"
@@ -31,6 +36,16 @@ install: $(VENV)/.runtime ## Make .venv with the pinned dependencies and Celeria
 
 assets: $(VENV)/.runtime $(NPM) ## Build the pages' scripts and styles (only what changed)
 	@$(BIN)/python frontend/build.py
+
+image: ## Build the image of every role, celeriac:latest, and tell its size
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --tag celeriac $(ARGS) .
+	@docker image inspect --format '{{.Size}}' celeriac | awk '{printf "celeriac:latest has %.0f MB\n", $$1 / 1e6}'
+
+compose-up: image ## Start everything in containers, and tell who may sign in first
+	@deploy/secrets .env
+	$(COMPOSE) up --detach --wait
+	@echo "The UI is on http://127.0.0.1:5000, Flower on http://127.0.0.1:5555 (user celeriac, FLOWER_PASSWORD of .env)"
+	@$(COMPOSE) logs flask | grep --only-matching 'Become the first.*' | tail -n 1
 
 test: $(VENV)/.dev assets ## Install what the tests need, then run every tier, two files at a time
 	@scripts/install-test-servers

@@ -130,6 +130,32 @@ def test_doctor_checks_each_dependency(command: Command) -> None:
         assert subject in done.stdout
 
 
+def test_health_tells_that_a_worker_does_its_work(command: Command) -> None:
+    eventually(
+        lambda: command("celeriac", "health", "worker").stdout == "The worker is well.\n",
+        deadline_s=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["worker", "--name", "nobody"], "has not told of itself yet"),
+        (["recorder"], "No recorder runs"),
+        (["web"], "Nothing answers on port"),
+        (["flower"], "Nothing answers on port"),
+    ],
+)
+def test_health_of_what_does_not_run_exits_with_1(
+    command: Command, words: list[str], problem: str
+) -> None:
+    ports = {"CELERIAC_PORT": str(free_port()), "CELERIAC_FLOWER_PORT": str(free_port())}
+
+    done = command("celeriac", "health", *words, **ports)
+
+    assert (done.returncode, problem in done.stdout) == (1, True), done.stdout + done.stderr
+
+
 def test_tasks_shows_an_authors_brackets_as_they_are(command: Command, folder: Path) -> None:
     (folder / "odd_tasks.py").write_text(
         "from celery import shared_task\n\n"

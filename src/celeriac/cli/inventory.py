@@ -75,6 +75,10 @@ COMMANDS = {
         "doctor:doctor",
         "Check each dependency and setting; the exit code is 1 when something is wrong.",
     ),
+    "health": Command(
+        "health:health",
+        "Tell whether a role of this host does its work; the exit code is 1 when it does not.",
+    ),
 }
 
 

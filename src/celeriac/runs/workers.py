@@ -77,6 +77,17 @@ class Workers:
             answers = self._app.control.ping(timeout=1) or []
         return sorted(name for answer in answers for name in answer)
 
+    def answers(self, name: str) -> bool:
+        """Tell whether a worker answers the broker in time.
+
+        Raises:
+            BrokerUnavailableError: it could not be asked.
+        """
+        with _asked():
+            return bool(
+                self._app.control.ping(destination=[name], timeout=ANSWERS_WITHIN_S, limit=1)
+            )
+
     def grow(self, name: str, by: int = 1) -> None:
         """Let a worker execute more runs at once.
 

@@ -1,0 +1,49 @@
+# One image for every role: `docker run celeriac ROLE` is `celeriac ROLE`. `make image` builds it.
+# A team's own tasks go on top: FROM celeriac, COPY your package, ENV CELERIAC_TASKS=yourpackage.tasks
+ARG BASE_IMAGE=python:3.13-slim
+
+FROM ${BASE_IMAGE} AS build
+# Mirrors, where the machine needs any. Nothing but /opt/celeriac leaves this stage.
+ARG PIP_INDEX_URL
+ARG NPM_CONFIG_REGISTRY
+WORKDIR /src
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+COPY requirements requirements
+RUN python3 -m venv /opt/celeriac \
+    && /opt/celeriac/bin/pip install --quiet --require-hashes -r requirements/base.txt
+COPY frontend frontend
+COPY src src
+# What `make assets` has built comes along and is kept when it fits the sources; else it is built here.
+RUN python3 frontend/build.py 2>/dev/null || { python3 -m venv /node \
+    && /node/bin/pip install --quiet --require-hashes -r requirements/node.txt \
+    && /node/bin/python frontend/build.py; }
+COPY pyproject.toml README.md LICENSE ./
+RUN /opt/celeriac/bin/pip install --quiet --no-deps --no-build-isolation . \
+    && /opt/celeriac/bin/pip uninstall --quiet --yes pip flit_core
+# What only a debugger or somebody else's tests read is a fifth of it.
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends binutils >/dev/null \
+    && find /opt/celeriac -name '*.so*' -type f -exec strip --strip-unneeded {} + \
+    && find /opt/celeriac -depth -type d -name tests -exec rm -r {} +
+
+FROM ${BASE_IMAGE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Celeriac" \
+      org.opencontainers.image.description="A typed HTTP API, a live UI and runs that are never lost, on plain Celery tasks." \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN groupadd --system --gid 10001 celeriac \
+    && useradd --system --uid 10001 --gid celeriac --home-dir /var/lib/celeriac --create-home celeriac
+COPY --from=build /opt/celeriac /opt/celeriac
+ENV PATH=/opt/celeriac/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    CELERIAC_DATA_DIR=/var/lib/celeriac
+USER 10001:10001
+WORKDIR /var/lib/celeriac
+EXPOSE 5000 5555
+# No shell stands between: signals reach the role itself.
+ENTRYPOINT ["celeriac"]
+CMD ["web"]
+HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 CMD ["celeriac", "health", "web"]

@@ -1,0 +1,126 @@
+"""docker-compose.yml says what `topology` says, and leaves no door open."""
+
+import json
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from celeriac.settings import Settings
+from celeriac.topology import FLASK, ROLES, Role
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+SECRETS = ROOT / "deploy" / "secrets"
+
+
+def _of(role: Role) -> list[dict[str, Any]]:
+    return [each for each in SERVICES.values() if each["profiles"] == [role.name]]
+
+
+def test_each_profile_is_a_role_and_each_role_a_profile() -> None:
+    profiles = {profile for service in SERVICES.values() for profile in service["profiles"]}
+
+    assert profiles == {role.name for role in ROLES}
+    assert {role.name for role in ROLES} <= SERVICES.keys()
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_role_publishes_the_ports_of_the_topology(role: Role) -> None:
+    published = {port for service in _of(role) for port in service.get("ports", ())}
+
+    # Docker goes around the firewall of its host, so nothing is published beyond it by itself.
+    assert published == {f"${{LISTEN_ON:-127.0.0.1}}:{port}:{port}" for port in role.ports.values()}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_kept_running_within_bounds(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["restart"] == "unless-stopped"
+    assert service["mem_limit"] and service["stop_grace_period"]
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    assert service["healthcheck"]["test"]
+    # The others may be on other hosts.
+    assert "depends_on" not in service
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in ("rabbitmq", "redis")])
+def test_service_of_ours_can_change_nothing_but_its_data(name: str) -> None:
+    assert SERVICES[name]["read_only"] is True
+    assert SERVICES[name]["cap_drop"] == ["ALL"]
+
+
+def test_web_and_recorder_share_the_history() -> None:
+    assert [each["volumes"] for each in _of(FLASK)] == [["history:/var/lib/celeriac"]] * 2
+
+
+def test_settings_that_are_passed_on_exist() -> None:
+    known = {f"CELERIAC_{name}".upper() for name in Settings.model_fields}
+    given = {name for service in SERVICES.values() for name in service.get("environment", ())}
+
+    assert {name for name in given if name.startswith("CELERIAC_")} <= known | {
+        "CELERIAC_WORKER_NAME"
+    }
+
+
+def test_every_secret_is_generated_and_none_has_a_default(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    subprocess.run([sys.executable, SECRETS, env], check=True, capture_output=True)
+    made = dict(line.split("=") for line in env.read_text().splitlines())
+    asked = {name: default for name, default in re.findall(r"\$\{(\w+)(:-[^}]*)?\}", COMPOSE)}
+    names = {name for name in asked if name.endswith(("_PASSWORD", "_KEY"))}
+    passed = {
+        name
+        for service in SERVICES.values()
+        for name in service.get("environment", ())
+        if name.endswith(("_PASSWORD", "_SECRET_KEY"))
+    }
+
+    assert names | passed == made.keys()
+    assert {asked[name] for name in names} == {":-"}
+    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in made.values())
+    assert len(set(made.values())) == len(made)
+
+
+def test_secrets_that_are_there_are_kept_and_hidden(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text("# Ours\nCELERIAC_SECRET_KEY=kept\nFLOWER_PASSWORD=\n")
+
+    for _ in range(2):
+        subprocess.run([sys.executable, SECRETS, env], check=True, capture_output=True)
+
+    text = env.read_text()
+    assert text.startswith("# Ours\nCELERIAC_SECRET_KEY=kept\n")
+    assert text.count("CELERIAC_SECRET_KEY") == text.count("\nFLOWER_PASSWORD") == 1
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [env]
+
+
+def test_users_of_rabbitmq_are_those_that_get_a_password() -> None:
+    text = (ROOT / "deploy" / "rabbitmq" / "definitions.json").read_text()
+    definitions = json.loads(text)
+    users = {user["name"]: user["password"] for user in definitions["users"]}
+
+    assert users == {name: f"@{name.upper()}_PASSWORD@" for name in users}
+    assert "guest" not in users
+    assert {f"RABBITMQ_{name.upper()}_PASSWORD" for name in users} <= SERVICES["rabbitmq"][
+        "environment"
+    ].keys()
+    assert {each["user"] for each in definitions["permissions"]} == users.keys()
+
+
+def test_users_of_redis_are_those_that_get_a_password() -> None:
+    lines = (ROOT / "deploy" / "redis" / "users.acl").read_text().splitlines()
+    users = {words[1]: words[2:] for words in map(str.split, lines)}
+
+    assert users.pop("default") == ["off"]
+    for name, rules in users.items():
+        assert rules[:2] == ["on", f">@{name.upper()}_PASSWORD@"]
+        assert f"REDIS_{name.upper()}_PASSWORD" in SERVICES["redis"]["environment"]
