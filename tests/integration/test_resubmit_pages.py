@@ -95,6 +95,8 @@ def test_form_is_filled_with_the_input_and_keeps_the_link(
     assert answer.status_code == 303, answer.text
     new = runs.get(_new_run(answer.headers["Location"], runs))
     assert (new.resubmit_of, new.args, new.tags) == (earlier, {"text": "after"}, ["green"])
+    page = client.get(answer.headers["Location"], headers=PAGE).text
+    assert f'This run was made from <a href="/runs/{earlier}">' in page
     assert new.priority is None, "what the form leaves blank is not taken from the earlier run"
 
 

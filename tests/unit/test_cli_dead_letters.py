@@ -1,5 +1,6 @@
 """Dead letters in the terminal: what the list shows can be given to the other commands."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 from celeriac.cli import app
 from celeriac.cli import dead_letters as commands
 from celeriac.errors import InvalidInputError
-from celeriac.runs import Letter, LetterList, LetterSelection
+from celeriac.runs import Letter, LetterList, LetterProgress, LetterSelection
 from celeriac.runs.run import RunError
 
 LETTER = Letter(
@@ -43,6 +44,22 @@ def test_discard_that_nobody_confirms_names_the_option() -> None:
 
     assert result.exit_code == 1
     assert "Add --yes." in result.stderr
+
+
+def test_letters_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def replay(
+            self, selection: LetterSelection, rate: float | None
+        ) -> Iterator[LetterProgress]:
+            yield LetterProgress(total=3, seen=0, done=0)
+            yield LetterProgress(total=3, seen=3, done=1, finished=True)
+
+    monkeypatch.setattr(commands, "_dead_letters", Gone)
+
+    result = CliRunner().invoke(app, ["dead-letters", "replay", "one", "two", "three"])
+
+    assert result.exit_code == 1
+    assert "2 of those that you named are no dead letters" in result.stderr
 
 
 def test_group_whose_start_two_have_is_refused_with_both() -> None:

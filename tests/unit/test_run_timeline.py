@@ -139,9 +139,23 @@ def test_execution_whose_worker_was_lost_lasts_until_its_attempt_begins_again() 
 
     assert _bars(timeline) == [("queued", 0, 200), ("attempt", 200, 600), ("attempt", 600, 1000)]
     assert [span.label for span in timeline.spans if span.attempt] == [
-        "Attempt 1: worker lost",
+        "Attempt 1: worker lost or stopped",
         "Attempt 1",
     ]
+
+
+def test_pause_before_an_attempt_ends_where_its_first_execution_begins() -> None:
+    lost = _attempt(2, RunState.STARTED, 6, None).model_copy(update={"lost": True})
+    attempts = [
+        _attempt(1, RunState.RETRY, 0, 2), lost, _attempt(2, RunState.SUCCESS, 8, 10),
+    ]  # fmt: skip
+
+    timeline = _timeline(RunState.SUCCESS, attempts, 99, finished_at=_at(10))
+
+    bars = [bar for bar in _bars(timeline) if bar[0] != "queued"]
+    assert [(kind, round(x), round(until)) for kind, x, until in bars] == [
+        ("attempt", 0, 200), ("pause", 200, 600), ("attempt", 600, 800), ("attempt", 800, 1000),
+    ]  # fmt: skip
 
 
 def test_log_is_divided_where_an_attempt_began_again() -> None:

@@ -55,7 +55,7 @@ def replay(
 ) -> None:
     """Publish dead letters again, each into the queue that it died in."""
     selection = _selection(ids, group, queue, every)
-    _follow(_dead_letters().replay(selection, rate), "replayed")
+    _follow(_dead_letters().replay(selection, rate), "replayed", ids)
 
 
 @app.command("sign")
@@ -63,7 +63,8 @@ def sign(
     ids: Annotated[list[str], typer.Argument(help="Letters that you have looked at.")],
 ) -> None:
     """Sign dead letters anew whose signature is missing or wrong, and publish them again."""
-    _follow(_dead_letters().sign(_selection(ids, None, None, False)), "signed and replayed")
+    progress = _dead_letters().sign(_selection(ids, None, None, False))
+    _follow(progress, "signed and replayed", ids)
 
 
 @app.command("discard")
@@ -79,7 +80,7 @@ def discard(
     if not yes and _typed_word() != "discard":
         print("Nothing was discarded.", file=sys.stderr)
         raise typer.Exit(1)
-    _follow(_dead_letters().discard(selection), "discarded")
+    _follow(_dead_letters().discard(selection), "discarded", ids)
 
 
 def _typed_word() -> str:
@@ -106,8 +107,8 @@ def _selection(
     return LetterSelection(ids=ids or [], group=group, queue=queue, all=every)
 
 
-def _follow(progress: Iterator["LetterProgress"], done_word: str) -> None:
-    """Show how far it is, say how it ended, and exit with 1 when it could not go on."""
+def _follow(progress: Iterator["LetterProgress"], done_word: str, ids: list[str] | None) -> None:
+    """Show how far it is and say how it ended; exit with 1 when not all of these could be done."""
     last = next(progress)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         line = bar.add_task("Dead letters", total=last.total)
@@ -120,6 +121,11 @@ def _follow(progress: Iterator["LetterProgress"], done_word: str) -> None:
         print(f"celeriac: {why}. {HOW_TO_SIGN}", file=sys.stderr)
     if last.stopped:
         print(f"celeriac: {last.stopped}", file=sys.stderr)
+        raise typer.Exit(1)
+    if (missing := len(set(ids or ())) - last.done - last.unsigned) > 0:
+        print(
+            f"celeriac: {missing:,} of those that you named are no dead letters.", file=sys.stderr
+        )
         raise typer.Exit(1)
 
 

@@ -1,13 +1,16 @@
 """A run as people and programs see it."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticSerializationError
 
 from celeriac.history import RunRow
+
+Utc = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at)]
 
 
 class RunState(StrEnum):
@@ -64,7 +67,7 @@ class Run(_View):
     attempts: int = Field(0, description="Executions so far, the present one included.")
     worker: str | None = None
     submitted_at: datetime | None = None
-    eta: datetime | None = None
+    eta: Utc | None = None
     started_at: datetime | None = Field(None, description="When the latest attempt started.")
     finished_at: datetime | None = None
     parent_id: str | None = None

@@ -105,7 +105,7 @@ def _submit(name: str, given: Submission, earlier: Run | None) -> Run:
         options = SubmitOptions.of({"queue": None, "priority": None, "tags": [], **given.options})
         with suppress(RunNotFoundError):
             run = runs().resubmit(given.resubmit_of, given.args, options)
-            _tell_of_resubmission(given.resubmit_of)
+            _tell_of_resubmission(given.resubmit_of, "was made from")
             return run
     return runs().submit(name, given.args, SubmitOptions.of(given.options))
 
@@ -128,12 +128,12 @@ def resubmit(run_id: str) -> BaseResponse | Page:
         earlier = runs().get(run_id)
         spec = runs().catalog.get(earlier.task or "")
         return task_page(spec, earlier_input(spec, run_id).refused(spec, error))
-    _tell_of_resubmission(run_id)
+    _tell_of_resubmission(run_id, "has the input of")
     return redirect(url_for("pages.run", run_id=run.id), 303)
 
 
-def _tell_of_resubmission(run_id: str) -> None:
+def _tell_of_resubmission(run_id: str, words: str) -> None:
     link = Markup('<a href="{}">{}</a>').format(
         url_for("pages.run", run_id=run_id), short_id(run_id)
     )
-    flash(Markup("This run has the input of {}.").format(link))
+    flash(Markup("This run {} {}.").format(words, link))

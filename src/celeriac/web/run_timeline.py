@@ -13,7 +13,7 @@ WIDTH = 1000
 LEAST_WIDTH = 5.0
 
 
-LOST = StateLook("Worker lost", "heart-broken", "failure")
+LOST = StateLook("Worker lost or stopped", "heart-broken", "failure")
 """How an execution looks that nobody saw the end of."""
 
 
@@ -50,7 +50,7 @@ class Span:
         if self.attempt is None:
             return "Attempt"
         words = f"Attempt {self.attempt.number}"
-        return f"{words}: worker lost" if self.attempt.lost else words
+        return f"{words}: worker lost or stopped" if self.attempt.lost else words
 
     @property
     def look(self) -> StateLook | None:
@@ -156,14 +156,15 @@ def _attempts(run: Run, attempts: Sequence[Attempt]) -> Iterator[_Stretch]:
     for index, attempt in enumerate(attempts):
         if attempt.started_at is None:
             continue
+        if failed_at:
+            yield _Stretch(SpanKind.PAUSE, failed_at, _not_before(failed_at, attempt.started_at))
+            failed_at = None
         if attempt.lost:
             # Nobody saw its end; it was over when the same attempt began again.
             again = attempts[index + 1] if index + 1 < len(attempts) else None
             ended_at = _not_before(attempt.started_at, again.started_at if again else None)
             yield _Stretch(SpanKind.ATTEMPT, attempt.started_at, ended_at, attempt)
             continue
-        if failed_at:
-            yield _Stretch(SpanKind.PAUSE, failed_at, _not_before(failed_at, attempt.started_at))
         ended_at = _not_before(attempt.started_at, attempt.finished_at)
         yield _Stretch(SpanKind.ATTEMPT, attempt.started_at, ended_at, attempt)
         failed_at = ended_at
