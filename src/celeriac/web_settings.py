@@ -98,13 +98,19 @@ class WebSettings(BaseSettings):
     public_url: PublicUrl | None = Field(
         None,
         description="Where people reach the web, such as `https://celeriac.example.org`; links "
-        "that are printed lead there. With `https`, browsers send cookies over TLS alone.",
+        "that are printed lead there. With `https`, browsers send cookies over TLS alone, and "
+        "for a year come by TLS alone.",
     )
     flower_url: str | None = Field(
         None,
         description="Where people reach Flower; links in the UI go there. "
         "Unset, it is the host of the page and `CELERIAC_FLOWER_PORT`.",
     )
+
+    @property
+    def is_public_over_tls(self) -> bool:
+        """Tell whether people reach the web by `https`."""
+        return (self.public_url or "").startswith("https://")
 
     @property
     def request_rate(self) -> str | None:

@@ -3,9 +3,13 @@
 import json
 import random
 from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from flask_openapi import OpenAPI
+from werkzeug.datastructures import MultiDict
 
 from access_app import AccessApp
 from attack import PAGE, STREAMS, Count, addresses, clients
@@ -19,6 +23,13 @@ SCRIPTS = (
     "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'-alert(1)-'",
     "</title><svg onload=alert(1)>", "{{7*7191}}", "${7*7191}", "javascript:alert(1)//<b>",
 )  # fmt: skip
+CANARY = "x-canary"
+BREAKOUT = (
+    f"javascript:x' {CANARY}=' {CANARY}=\" {CANARY}> --></script></style></textarea></title>"
+    f"<{CANARY}>\r\n{CANARY}: 1"
+)
+"""It ends whatever it may stand in: an attribute, a comment, a script, a header."""
+LEADING = ("href", "src", "action", "formaction")
 TASKS = ("text.reverse", "primes.count", "email.send", "no.such", "../x", "x" * 300)
 TYPES = (
     "application/json", "application/x-ndjson", "text/plain", "application/x-www-form-urlencoded",
@@ -179,6 +190,79 @@ def test_nothing_that_is_sent_comes_back_as_markup(web: AccessApp, count: Count)
             tried += 1
             answer.close()
     count("scripts sent to pages, none came back", tried)
+
+
+def test_no_query_parameter_comes_back_as_markup(web: AccessApp, count: Count) -> None:
+    browser = web.signed_in("admin")
+    asked, tried = _asked_names(web.app, browser), 0
+    assert sum(map(len, asked.values())) > 30, asked
+    for path, names in asked.items():
+        for query in ({name: BREAKOUT} for name in sorted(names)):
+            answer = browser.get(path, query_string=query, headers=PAGE)
+            said = f"{path}?{query}"
+            assert answer.status_code < 500 and CANARY not in answer.headers, said
+            if answer.mimetype == "text/html":
+                page = _Markup(answer.text)
+                assert CANARY not in page.words and not page.is_running, said
+            answer.close()
+            tried += 1
+    count("scripts sent in query parameters, none came back", tried)
+
+
+def _asked_names(app: OpenAPI, client: FlaskClient) -> dict[str, set[str]]:
+    """Find out which query parameters each page and call looks at, by looking over its shoulder."""
+    found: dict[str, set[str]] = {}
+    usual = app.request_class
+
+    class Watched(usual):  # type: ignore[misc, valid-type]
+        @property
+        def args(self) -> _Watched:
+            return _Watched(super().args, found[self.path])
+
+    app.request_class = Watched
+    try:
+        for address in addresses(app):
+            if "GET" in address.methods and address.endpoint not in STREAMS:
+                found[address.path] = set()
+                client.get(address.path, headers=PAGE).close()
+    finally:
+        app.request_class = usual
+    return found
+
+
+class _Watched(MultiDict[str, str]):
+    """A query that notes what is looked for in it."""
+
+    def __init__(self, given: MultiDict[str, str], names: set[str]) -> None:
+        super().__init__(given)
+        self._names = names
+
+    def get(self, key: str, *more: Any, **named: Any) -> Any:
+        self._names.add(key)
+        return super().get(key, *more, **named)
+
+    def getlist(self, key: str, *more: Any, **named: Any) -> Any:
+        self._names.add(key)
+        return super().getlist(key, *more, **named)
+
+    def __contains__(self, key: object) -> bool:
+        self._names.add(str(key))
+        return super().__contains__(key)
+
+
+class _Markup(HTMLParser):
+    """A page as browsers read it: the names of its tags and attributes, and what would run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: set[str] = set()
+        self.is_running = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.words |= {tag, *(name for name, _ in attrs)}
+        led = [value or "" for name, value in attrs if name in LEADING]
+        self.is_running |= any(place.startswith("javascript:") for place in led)
 
 
 def test_no_address_reads_files_of_the_machine(web: AccessApp, count: Count) -> None:

@@ -21,10 +21,11 @@ from celeriac.exposure import is_on_loopback
 from celeriac.runs import Runs
 from celeriac.settings import Settings
 from celeriac.web import access, assets, context, hosts, look, origins, problems
+from celeriac.web.access.cookie import FormCookies
 from celeriac.web.api import api
 from celeriac.web.dead_letter_pages import dead_letters
 from celeriac.web.fleet_pages import fleet
-from celeriac.web.headers import add_headers
+from celeriac.web.headers import add_headers, headers_for, with_headers
 from celeriac.web.health import health
 from celeriac.web.home import home
 from celeriac.web.openapi import docs
@@ -55,6 +56,7 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     )
     app.openapi_version = "3.1.0"
     app.json = StrictJSON(app)
+    app.session_interface = FormCookies()
     app.config.update(_flask_config(settings))
     app.extensions[context.EXTENSION] = context.Context(settings, runs, _guard(settings))
     app.before_request(partial(hosts.refuse_untrusted_host, hosts.trusted_names(settings)))
@@ -71,12 +73,21 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     problems.init_app(app)
     look.install(app)
     app.context_processor(_links)
-    app.after_request(add_headers)
-    with_files = WhiteNoise(
-        app.wsgi_app, root=assets.STATIC, prefix="static/", max_age=assets.MAX_AGE_S
-    )
-    app.wsgi_app = behind_proxies(with_files, settings)  # type: ignore[assignment, method-assign]
+    app.after_request(partial(add_headers, headers_for(settings)))
+    app.wsgi_app = _wsgi_app(app, settings)  # type: ignore[method-assign]
     return app
+
+
+def _wsgi_app(app: OpenAPI, settings: Settings) -> Any:
+    """Give what answers first: proxies' words are understood, and static files given."""
+    with_files = WhiteNoise(
+        app.wsgi_app,
+        root=assets.STATIC,
+        prefix="static/",
+        max_age=assets.MAX_AGE_S,
+        allow_all_origins=False,
+    )
+    return behind_proxies(with_headers(with_files, headers_for(settings)), settings)
 
 
 def _guard(settings: Settings) -> context.Guard | None:
@@ -108,9 +119,6 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
         "SECRET_KEY": key.get_secret_value() if key else secrets.token_hex(32),
         "MAX_CONTENT_LENGTH": settings.max_body_bytes,
         "MAX_FORM_MEMORY_SIZE": settings.max_body_bytes,
-        "SESSION_COOKIE_NAME": "celeriac",
-        "SESSION_COOKIE_SAMESITE": "Lax",
-        "SESSION_COOKIE_SECURE": (settings.public_url or "").startswith("https://"),
         "WTF_CSRF_TIME_LIMIT": None,
     }
 

@@ -1,15 +1,19 @@
-"""The cookie of a session: a secret by chance that says nothing, and that no script can read."""
+"""The cookies: a session's is a secret by chance that says nothing; no script can read either."""
 
 from datetime import timedelta
 from typing import Final
 
-from flask import Response, request
+from flask import Flask, Response, request
+from flask.sessions import SecureCookieSessionInterface
 
 from celeriac.web.context import settings
 
 PLAIN: Final = "celeriac_session"
 BOUND: Final = "__Host-celeriac-session"
 """Browsers take it from this host alone, over TLS alone, and let no neighbour overwrite it."""
+FORMS_PLAIN: Final = "celeriac"
+FORMS_BOUND: Final = "__Host-celeriac"
+"""The cookie that forms are compared with, and that holds what the next page tells."""
 
 
 def secret() -> str | None:
@@ -24,7 +28,7 @@ def give(response: Response, text: str, lasts: timedelta) -> None:
         text,
         max_age=lasts,
         path="/",
-        secure=is_secure() or request.is_secure,
+        secure=_is_sent_by_tls(),
         httponly=True,
         samesite="Lax",
     )
@@ -35,16 +39,28 @@ def take_away(response: Response) -> None:
     response.delete_cookie(
         _name(),
         path="/",
-        secure=is_secure() or request.is_secure,
+        secure=_is_sent_by_tls(),
         httponly=True,
         samesite="Lax",
     )
 
 
-def is_secure() -> bool:
-    """Tell whether people reach the web over TLS."""
-    return (settings().public_url or "").startswith("https://")
+class FormCookies(SecureCookieSessionInterface):
+    """Keeps the cookie of forms as well as that of a session, for both are needed to change."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        return FORMS_BOUND if settings().is_public_over_tls else FORMS_PLAIN
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return _is_sent_by_tls()
+
+    def get_cookie_samesite(self, app: Flask) -> str:
+        return "Lax"
+
+
+def _is_sent_by_tls() -> bool:
+    return settings().is_public_over_tls or request.is_secure
 
 
 def _name() -> str:
-    return BOUND if is_secure() else PLAIN
+    return BOUND if settings().is_public_over_tls else PLAIN

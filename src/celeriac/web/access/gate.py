@@ -33,7 +33,6 @@ def install(app: Flask) -> None:
     app.before_request(_let_in)
     app.after_request(record_change)
     app.after_request(tell_rate)
-    app.after_request(_keep_private)
     app.after_request(_watch_stream)
     app.jinja_env.globals.update(may=may, who=who, is_guarded=_is_guarded)
 
@@ -170,10 +169,3 @@ def _may_go_on() -> bool:
         return True
     rule = rule_of(request.endpoint)
     return rule.role is None or (found is not None and found.may(rule.role))
-
-
-def _keep_private(response: Response) -> Response:
-    """Let no cache, and no Back button after signing out, show what somebody was shown."""
-    if guard() is not None and request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response

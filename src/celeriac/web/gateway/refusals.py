@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from celeriac.web.gateway.wsgi import Reply
+from celeriac.web.gateway.wsgi import PROTECTION, Reply
 
 MOST_TARGET_BYTES: Final = 8 * 1024
 """Path and query; nginx takes as much."""
@@ -39,9 +39,8 @@ def problem_reply(status: int, title: str, code: str, detail: str) -> Reply:
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
         (b"connection", b"close"),
+        *PROTECTION,
     ]
     return Reply(status, headers, body)
 

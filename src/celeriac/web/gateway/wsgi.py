@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import unquote_to_bytes
 
 from celeriac.web.gateway.live import ENVIRON_KEY, Later, LiveStream
+from celeriac.web.headers import HEADERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -96,11 +97,19 @@ class Reply:
         return isinstance(self.body, LiveStream) or kind.startswith(b"text/event-stream")
 
 
+PROTECTION: Final = [
+    *((name.lower().encode(), value.encode()) for name, value in HEADERS.items()),
+    (b"cache-control", b"no-store"),
+]
+"""What the gateway's own answers tell browsers, as those of the app do."""
+
+
 def plain_reply(status: int, text: bytes, **headers: bytes) -> Reply:
     """Make a reply of plain text."""
     all_headers = {"content_type": b"text/plain; charset=utf-8", **headers}
     all_headers["content_length"] = str(len(text)).encode()
-    return Reply(status, [(n.replace("_", "-").encode(), v) for n, v in all_headers.items()], text)
+    named = [(n.replace("_", "-").encode(), v) for n, v in all_headers.items()]
+    return Reply(status, [*named, *PROTECTION], text)
 
 
 CRASHED = plain_reply(500, b"Internal Server Error\n")
