@@ -1,5 +1,5 @@
 # One image for every role: `docker run celeriac ROLE` is `celeriac ROLE`. `make image` builds it.
-# A team's own tasks go on top: FROM celeriac, COPY your package, ENV CELERIAC_TASKS=yourpackage.tasks
+# A team's own tasks go on top of it (docs/how-to/compose.md).
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
@@ -41,9 +41,10 @@ ENV PATH=/opt/celeriac/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     CELERIAC_DATA_DIR=/var/lib/celeriac
 USER 10001:10001
-WORKDIR /var/lib/celeriac
+# Where a team's own packages are found.
+WORKDIR /srv
 EXPOSE 5000 5555
 # No shell stands between: signals reach the role itself.
 ENTRYPOINT ["celeriac"]
 CMD ["web"]
-HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 CMD ["celeriac", "health", "web"]
+HEALTHCHECK --interval=30s --timeout=30s --start-period=60s --retries=3 CMD ["celeriac", "health", "web"]

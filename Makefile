@@ -18,15 +18,16 @@ NPM := $(if $(shell command -v npm 2>/dev/null),,$(VENV)/.node)
 
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/celeriac/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-COMPOSE = COMPOSE_PROFILES=flask,rabbitmq,redis,celery,flower docker compose
+COMPOSE_ENV = COMPOSE_PROFILES=flask,rabbitmq,redis,celery,flower
+COMPOSE = $(COMPOSE_ENV) docker compose
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets image compose-up test unit security integration e2e faults picture \
-	check arch format lock bench wheel clean
+.PHONY: help up install assets image compose-up compose-backup compose-restore test unit \
+	security integration e2e faults picture check arch format lock bench wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  Options: PYTHON=python3.12, ARGS="..." for up, test (and each tier), bench and lock'
 
 up: install assets ## Start everything on this machine, e.g. make up ARGS="--port 8000"
@@ -46,6 +47,13 @@ compose-up: image ## Start everything in containers, and tell who may sign in fi
 	$(COMPOSE) up --detach --wait
 	@echo "The UI is on http://127.0.0.1:5000, Flower on http://127.0.0.1:5555 (user celeriac, FLOWER_PASSWORD of .env)"
 	@$(COMPOSE) logs flask | grep --only-matching 'Become the first.*' | tail -n 1
+
+compose-backup: ## Save all that the containers keep into FILE, and go on
+	$(COMPOSE_ENV) deploy/data save $(FILE)
+
+compose-restore: ## Put what FILE has back where there is no data yet, and start everything
+	$(COMPOSE_ENV) deploy/data restore $(FILE)
+	$(COMPOSE) up --detach --wait
 
 test: $(VENV)/.dev assets ## Install what the tests need, then run every tier, two files at a time
 	@scripts/install-test-servers

@@ -67,9 +67,9 @@ def _served(host: str, port: int, path: str) -> str | None:
 
 
 def _recorder(settings: Settings) -> str | None:
-    from celeriac.runs import Runs
+    from celeriac.runs import EventStream
 
-    lag = Runs.of(settings).recorder_lag()
+    lag = EventStream(settings.require_urls()[1]).lag()
     return None if lag.is_running and not lag.problem else lag.words
 
 

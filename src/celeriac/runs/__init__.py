@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from celeriac.runs.run import Progress, Run, RunError, RunList, RunState, json_of
     from celeriac.runs.runs import Runs
     from celeriac.runs.statistics import Failure, FailureList, Stats, StatsBucket
+    from celeriac.runs.stream import EventStream
     from celeriac.runs.strict_json import strict_loads
     from celeriac.runs.workers import Workers
 
@@ -64,6 +65,7 @@ _NAMES = {
     "celeriac.runs.run": "Progress Run RunError RunList RunState json_of",
     "celeriac.runs.runs": "Runs",
     "celeriac.runs.statistics": "Failure FailureList Stats StatsBucket",
+    "celeriac.runs.stream": "EventStream",
     "celeriac.runs.strict_json": "strict_loads",
     "celeriac.runs.workers": "Workers",
 }
