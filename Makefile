@@ -23,7 +23,7 @@ COMPOSE = $(COMPOSE_ENV) docker compose
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets image compose-up compose-backup compose-restore test unit \
+.PHONY: help up install assets image compose-up compose-backup compose-restore compose-test test unit \
 	security integration e2e faults picture check arch format lock bench wheel clean
 
 help: ## Show this list
@@ -54,6 +54,9 @@ compose-backup: ## Save all that the containers keep into FILE, and go on
 compose-restore: ## Put what FILE has back where there is no data yet, and start everything
 	$(COMPOSE_ENV) deploy/data restore $(FILE)
 	$(COMPOSE) up --detach --wait
+
+compose-test: $(VENV)/.dev ## Start everything in containers, kill each, and count what was lost (needs Docker)
+	tests/compose/run $(ARGS)
 
 test: $(VENV)/.dev assets ## Install what the tests need, then run every tier, two files at a time
 	@scripts/install-test-servers

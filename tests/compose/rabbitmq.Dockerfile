@@ -1,6 +1,5 @@
 # Stands in for the official RabbitMQ image: its paths, its variables, and how it gives up root.
-ARG DEBIAN
-FROM ${DEBIAN}
+FROM celeriac-stand-in/debian
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends rabbitmq-server \
     && rm -rf /var/lib/apt/lists/* /var/lib/rabbitmq/.erlang.cookie

@@ -1,6 +1,5 @@
 # Stands in for the official Redis image, and with SERVER=valkey for that of Valkey.
-ARG DEBIAN
-FROM ${DEBIAN}
+FROM celeriac-stand-in/debian
 ARG SERVER=redis
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends ${SERVER}-server \
