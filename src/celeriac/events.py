@@ -159,7 +159,7 @@ def _record(event: Event) -> dict[str, Any]:
     # Celery's result tells it too, but there is none of a run whose result is ignored.
     record["error"] = event.data.get("error")
     if name := "finished_at" if event.kind.finishes else _INSTANTS.get(event.kind):
-        record[name] = event.at
+        record[name] = event.at.astimezone(UTC)
     if event.kind in _BEGINS:
         # What an attempt before this one has left behind is none of this one's.
         record |= {"progress": None, "finished_at": None}
@@ -174,9 +174,17 @@ def as_object(values: Mapping[str, Any]) -> str:
 def as_json(value: Any, *, ascii_only: bool = True) -> str:
     """Write JSON, come what may: an event that cannot be written would lose its run."""
     try:
-        return json.dumps(value, default=_plain, ensure_ascii=ascii_only)
-    except (TypeError, ValueError, RecursionError):
-        return json.dumps(_shown(value), ensure_ascii=ascii_only)
+        return json.dumps(value, default=_plain, ensure_ascii=ascii_only, allow_nan=False)
+    except Exception:  # Values may be of anybody's types.
+        return json.dumps(_fit(value), ensure_ascii=ascii_only)
+
+
+def _fit(value: Any) -> Any:
+    """Put null where a number is none, or else show all of it as text."""
+    try:
+        return json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
+    except Exception:
+        return _shown(value)
 
 
 def _shown(value: Any) -> str:
@@ -187,4 +195,5 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
+    # As it is: in UTC it may lie beyond what a date can tell, and one without a zone has none.
+    return value.isoformat() if isinstance(value, datetime) else str(value)
