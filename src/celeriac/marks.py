@@ -16,7 +16,7 @@ from celeriac.events import as_json
 REDACTED, CUT = "$redacted", "$cut"
 MAX_BYTES = 65_536
 MAX_DEPTH = 100
-"""How deeply arguments may be nested; Python and browsers fail at what goes far beyond."""
+"""How deeply values may be nested; Python, pydantic and browsers fail at what goes far beyond."""
 BEGINS = 1_000
 """Characters that are kept of what is cut."""
 
@@ -69,11 +69,12 @@ class Keeping:
         return self._fitting({name: _kept(name, args[name], hidden) for name in args})
 
     def value(self, value: Any) -> Any:
-        """Give a value, or the mark of one that is too large."""
+        """Give a value, or the mark of one that is too large or nested too deeply."""
         if _is_surely_small(value, self.max_bytes):
             return value
         text = _written(value)
-        return value if _size(text) <= self.max_bytes else _cut(text)
+        fits = _size(text) <= self.max_bytes and not _is_deep(value, text)
+        return value if fits else _cut(text)
 
     def error(self, error: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Give an error whose texts are cut: of a message the end, of a traceback its middle."""
@@ -140,6 +141,23 @@ def _is_surely_small(value: Any, max_bytes: int) -> bool:
     if isinstance(value, str):
         return len(value) * 12 + 2 <= max_bytes
     return isinstance(value, (bool, int, float)) or value is None
+
+
+def _is_deep(value: Any, text: str) -> bool:
+    """Tell whether a value is nested too deeply; few brackets tell it at once."""
+    return text.count("[") + text.count("{") > MAX_DEPTH and _goes_beyond(value, MAX_DEPTH)
+
+
+def _goes_beyond(value: Any, depth: int) -> bool:
+    if not isinstance(value, (Mapping, list, tuple)):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return depth == 0 or any(_goes_beyond(item, depth - 1) for item in inner)
+
+
+def cut(value: Any) -> dict[str, Any]:
+    """Give the mark of a value that is not kept."""
+    return _cut(_written(value))
 
 
 def _written(value: Any) -> str:

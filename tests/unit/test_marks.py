@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from celeriac.catalog.secret import secrets_of
 from celeriac.catalog.signature import model_of
 from celeriac.events import Event, EventKind, as_json
-from celeriac.marks import BEGINS, CUT, REDACTED, Keeping, is_mark, readable
+from celeriac.marks import BEGINS, CUT, MAX_DEPTH, REDACTED, Keeping, is_mark, readable
 from celeriac.settings import Settings
 
 MAX = 4_096
@@ -129,6 +129,21 @@ def test_value_that_no_json_can_hold_is_told_in_words_and_takes_no_other_with_it
     assert json.loads(fields["data"]) == {
         "task": "a.task", "result": "{(1, 2): 3}", "deep": "<list>", "attempt": 1,
     }  # fmt: skip
+
+
+def test_small_value_that_is_nested_too_deeply_is_cut() -> None:
+    fits, deep = _nested(MAX_DEPTH), _nested(MAX_DEPTH + 1)
+
+    assert _keeping().value(fits) == fits
+    assert is_mark(_keeping().value(deep))
+    assert _keeping().value([[1]] * MAX_DEPTH) == [[1]] * MAX_DEPTH
+
+
+def _nested(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"in": value}
+    return value
 
 
 def test_names_within_arguments_become_texts() -> None:

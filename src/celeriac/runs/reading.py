@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from celeriac.events import error_of
+from celeriac.marks import cut
 from celeriac.runs.run import Run, RunState
 
 _SAME_NAMES = (
@@ -57,8 +58,8 @@ def _error(
 def _state(record: Mapping[str, Any], meta: Mapping[str, Any]) -> RunState:
     word = meta.get("status") or "PENDING"
     recorded = record.get("state", "PENDING")
-    # A result that is ignored, or that its task has forbidden to store, is told by the record.
-    if word == "PENDING" or (recorded in _FINISHED and word not in _FINISHED):
+    # Where results are ignored the record tells; an error may be stored all the same, and old.
+    if word == "PENDING" or (recorded != "PENDING" and word not in _FINISHED):
         word = recorded
     # Celery has no word for it: to its clients a dead letter is a failure.
     if recorded == "DEAD" and word == "FAILURE":
@@ -72,8 +73,15 @@ def _state(record: Mapping[str, Any], meta: Mapping[str, Any]) -> RunState:
 
 def _plain(value: Any) -> JsonValue:
     """Give a result as JSON has it; kombu decodes dates, decimals and bytes to what they were."""
-    return to_jsonable_python(value, fallback=str, bytes_mode="base64")  # type: ignore[no-any-return]
+    try:
+        return to_jsonable_python(value, fallback=str, bytes_mode="base64")  # type: ignore[no-any-return]
+    except ValueError:  # It is nested too deeply, or a name in it is half a surrogate pair.
+        return cut(value)
 
 
 def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+    """Read an instant; older versions of Celery write UTC without saying so."""
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
