@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from celery import platforms
+from celery.app.task import Context
 from celery.bootsteps import StartStopStep
 from celery.concurrency import solo
 from celery.exceptions import WorkerTerminate
@@ -26,6 +27,7 @@ from kombu.common import ignore_errors
 from celeriac.backend import RunBackend
 from celeriac.changes import take_back_starts
 from celeriac.grace import grace
+from celeriac.replays import attempt_of
 
 END_WITHIN_S = 15.0
 """How long the end of a process may take when its grace is over."""
@@ -133,7 +135,7 @@ def forgive_starts(app: Any) -> None:
             for request in tuple(state.active_requests)
             if request.task.acks_late and not request.acknowledged
         ]
-        attempts = {each.id: (each.request_dict.get("retries") or 0) + 1 for each in running}
+        attempts = {each.id: attempt_of(Context(each.request_dict)) for each in running}
         take_back_starts(app.backend.client, attempts)
 
 

@@ -2,16 +2,20 @@
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery, states
+from celery.app.task import Context
 from celery.result import AsyncResult
 
 from celeriac.backend import RunBackend
 from celeriac.changes import Verdict, write_change
 from celeriac.events import RECORD_PREFIX, Event, EventKind
+from celeriac.replays import once_more
+from celeriac.stopping import forgive_starts
 from changed_run import cancel, context, events, record, replay, state_of, store
 from eventually import eventually
 from servers import RedisServer
@@ -132,6 +136,21 @@ def test_start_that_is_told_again_since_no_answer_came_counts_once(backend: RunB
 
     store(backend, states.STARTED)
     assert record(backend)["starts"] == 2
+
+
+def test_start_of_a_replayed_run_that_is_handed_back_counts_no_more(
+    backend: RunBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = once_more({"id": "one", "task": "a.task", "retries": 0})
+    backend.store_result("one", None, states.STARTED, request=Context(headers))
+    executed = SimpleNamespace(
+        id="one", request_dict=headers, task=SimpleNamespace(acks_late=True), acknowledged=False
+    )
+    monkeypatch.setattr("celery.worker.state.active_requests", [executed])
+
+    forgive_starts(backend.app)
+
+    assert (record(backend)["attempt"], record(backend)["starts"]) == (2, 0)
 
 
 def test_next_attempt_starts(backend: RunBackend) -> None:
