@@ -21,6 +21,7 @@ from typing import Any
 from celery import Celery
 from celery._state import get_current_worker_task
 from celery.signals import worker_process_shutdown
+from celery.utils.time import maybe_iso8601, maybe_make_aware
 
 from celeriac.delivery import known_name
 from celeriac.events import (
@@ -90,8 +91,9 @@ def _submission(
     args, kwargs, _ = message.body
     queue = known_name(app, _queue_of(options) or app.conf.task_default_queue)
     data = app.backend.about_message(headers, args, kwargs, queue)
-    eta = headers.get("eta")
-    return Event(run_id, EventKind.SUBMITTED, sent_at, data | ({"eta": eta} if eta else {}))
+    eta = maybe_iso8601(headers.get("eta"))
+    due = {"eta": maybe_make_aware(eta, app.timezone)} if eta else {}
+    return Event(run_id, EventKind.SUBMITTED, sent_at, data | due)
 
 
 def _current_run_id() -> str | None:
@@ -115,11 +117,12 @@ class Teller:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._lock = threading.Lock()
         self._begin()
+        os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
+        # A new lock: another thread may have had the former at the instant of the fork.
+        self._lock = threading.Lock()
         self._waiting: deque[Event] = deque()
         self._has_news = threading.Event()
         self._thread: threading.Thread | None = None
@@ -127,8 +130,6 @@ class Teller:
     def tell(self, event: Event) -> None:
         """Take an event and return at once."""
         with self._lock:
-            if self._pid != os.getpid():
-                self._begin()
             if len(self._waiting) >= MOST_WAITING:
                 return
             self._waiting.append(event)
@@ -142,7 +143,7 @@ class Teller:
     def drain(self, **_: Any) -> None:
         """Give the thread some time to tell what waits, since the process ends."""
         give_up_at = time.monotonic() + PATIENCE_S
-        while self._pid == os.getpid() and self._waiting and time.monotonic() < give_up_at:
+        while self._waiting and time.monotonic() < give_up_at:
             time.sleep(PAUSE_S)
 
     def _serve(self) -> None:
