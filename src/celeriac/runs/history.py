@@ -1,6 +1,7 @@
 """The history as people see it: every run that was ever recorded, as `Run`."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -50,13 +51,16 @@ class RunHistory:
         """Count runs, no further than the cap."""
         return self._history.count(wanted, cap)
 
+    def get(self, run_id: str) -> Run | None:
+        """Give a run, or None where it is not recorded."""
+        row = self._history.get(run_id)
+        return run_of(row) if row else None
+
     def get_or_none(self, run_id: str) -> Run | None:
         """Give a run, or None where it is not recorded or the history cannot tell for now."""
-        try:
-            row = self._history.get(run_id)
-        except HistoryUnavailableError:
-            return None
-        return run_of(row) if row else None
+        with suppress(HistoryUnavailableError):
+            return self.get(run_id)
+        return None
 
     def children(self, run_id: str, cursor: str | None = None, limit: int = 50) -> RunList:
         """Give a page of the runs that this one has started, newest first."""

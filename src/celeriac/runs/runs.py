@@ -129,12 +129,13 @@ class Runs:
         """Read a run as it is now, or as the history has it once Redis has forgotten it.
 
         Raises:
-            RunNotFoundError, ResultsUnavailableError
+            RunNotFoundError: there is no trace of it.
+            ResultsUnavailableError, HistoryUnavailableError: nobody can tell for now.
         """
         try:
             return self._store.get(run_id)
         except RunNotFoundError:
-            recorded = self.history.get_or_none(run_id)
+            recorded = self.history.get(run_id)
             if recorded is None:
                 raise
             return recorded

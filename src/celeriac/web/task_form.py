@@ -12,7 +12,6 @@ from celeriac.errors import (
     CeleriacError,
     FieldProblem,
     InvalidInputError,
-    ResultsUnavailableError,
     RunNotFoundError,
     TransientError,
 )
@@ -81,7 +80,7 @@ def earlier_input(spec: TaskSpec, run_id: str | None) -> Submission:
         return Submission()
     try:
         earlier = runs().get(run_id)
-    except (RunNotFoundError, ResultsUnavailableError) as error:
+    except (RunNotFoundError, TransientError) as error:
         return Submission(notice=f"The input of that run cannot be read: {error}")
     args = earlier.args if isinstance(earlier.args, dict) else {}
     notice = "Filled with the input of an earlier run."

@@ -17,7 +17,7 @@ def check_reach(who: Identity, kind: str) -> None:
 
     Raises:
         ForbiddenError: it reaches beyond what they may operate.
-        RunNotFoundError, UnknownTaskError, ResultsUnavailableError
+        RunNotFoundError, UnknownTaskError, ResultsUnavailableError, HistoryUnavailableError
     """
     if who.is_limited and kind:
         _CHECKS[kind](who)

@@ -9,7 +9,7 @@ from flask_openapi import Tag
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from werkzeug.http import parse_dict_header
 
-from celeriac.errors import ResultsUnavailableError, RunNotFoundError
+from celeriac.errors import RunNotFoundError, TransientError
 from celeriac.runs import Outcome, Run, RunList, SubmitOptions
 from celeriac.web.api.blueprint import answer, api
 from celeriac.web.api.idempotency import REPLAYED, requested_key
@@ -108,7 +108,7 @@ def _after_waiting(run: Run, shown: Callable[[Run], Response]) -> Response:
     def newest() -> Response:
         try:
             return shown(runs().get(run.id))
-        except (ResultsUnavailableError, RunNotFoundError):
+        except (TransientError, RunNotFoundError):
             return shown(run)  # What was accepted stays accepted.
 
     return answer_later(newest, until=partial(runs().ended, run.id, wait_s))
