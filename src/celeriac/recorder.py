@@ -32,6 +32,8 @@ from celeriac.redis_client import connect
 from celeriac.settings import Settings
 
 BATCH = 1000
+AT_ONCE_BYTES = 16 * 1024 * 1024
+"""How much is recorded at once: that takes several times as much memory."""
 BLOCK_MS = 1000
 RETRY_S = 1.0
 SHOW_LIFE_EVERY_S = SIGN_LASTS_S / 4
@@ -80,7 +82,8 @@ class Recorder:
             try:
                 self._show_life()
                 entries = self._read(position)
-                self._record(entries, stop)
+                for some in _portions(entries):
+                    self._record(some, stop)
             except (redis.RedisError, OSError) as error:
                 log.warning("Redis is away (%s); what happens meanwhile waits there.", error)
                 stop.wait(RETRY_S)
@@ -212,6 +215,17 @@ class Recorder:
         waiting = unrecorded(next(each for each in groups if each["name"] == GROUP.encode()))
         if waiting is not None:
             self._redis.xtrim(STREAM, maxlen=waiting + KEEP_RECORDED, approximate=True)
+
+
+def _portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Give the entries in parts; each ends where it has enough bytes, the last with the entries."""
+    first, size_bytes = 0, 0
+    for place, (_, fields) in enumerate(entries):
+        size_bytes += sum(map(len, fields.values())) if fields else 0
+        if size_bytes >= AT_ONCE_BYTES:
+            yield entries[first : place + 1]
+            first, size_bytes = place + 1, 0
+    yield entries[first:]
 
 
 def _ms(entry_id: bytes) -> int:
