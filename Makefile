@@ -45,7 +45,7 @@ image: ## Build the image of every role, celeriac:latest, and tell its size
 compose-up: image ## Start everything in containers, and tell who may sign in first
 	@deploy/secrets .env
 	$(COMPOSE) up --detach --wait
-	@echo "The UI is on http://127.0.0.1:5000, Flower on http://127.0.0.1:5555 (user celeriac, FLOWER_PASSWORD of .env)"
+	@echo "The UI is on http://127.0.0.1:5000, Flower on http://127.0.0.1:5000/flower/"
 	@$(COMPOSE) logs flask | grep --only-matching 'Become the first.*' | tail -n 1
 
 compose-backup: ## Save all that the containers keep into FILE, and go on

@@ -148,7 +148,7 @@ class Hosts:
         """Ask Flower itself."""
         named = b64encode(f"celeriac:{password}".encode()).decode()
         headers = {"Authorization": f"Basic {named}"} if password else {}
-        return self._request(f"http://{self.address}:5555{path}", headers)
+        return self._request(f"http://{self.address}:5555/flower{path}", headers)
 
     def submit(self, count: int, tag: str) -> list[str]:
         """Submit runs, and give those that were accepted."""

@@ -123,14 +123,15 @@ class RunningStack:
         """End every process of it that still runs."""
         if self.process.is_running:
             self.process.kill()
-        for process in self._own_processes():
+        for process in self.processes():
             process.kill()
 
     def left_behind(self) -> list[str]:
         """Tell which of its processes run, children of children and daemons included."""
-        return [f"{process.pid} {process.name()}" for process in self._own_processes()]
+        return [f"{process.pid} {process.name()}" for process in self.processes()]
 
-    def _own_processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """Give its processes that run, children of children and daemons included."""
         found = psutil.process_iter(["environ", "status"])
         return [
             process

@@ -15,7 +15,7 @@ from eventually import eventually
 from processes import LOOPBACK, ChildProcess, free_port, is_listening, tail
 from worker_process import celeriac_environment
 
-STARTS_WITHIN_S = 30
+STARTS_WITHIN_S = 90
 
 
 @dataclass(frozen=True)

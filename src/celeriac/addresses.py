@@ -55,9 +55,21 @@ def _issuer(url: str) -> str:
     return url
 
 
+def _flower_address(url: str) -> str:
+    url = web_address(url)
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.path:
+        raise ValueError(
+            "is more than scheme, host and port; Flower is at /flower/ there, and its password is "
+            "CELERIAC_FLOWER_BASIC_AUTH"
+        )
+    return url
+
+
 BrokerUrl = Annotated[SecretStr, _url_with(BROKER_SCHEMES)]
 RedisUrl = Annotated[SecretStr, _url_with(REDIS_SCHEMES)]
 SmtpUrl = Annotated[SecretStr, _url_with(SMTP_SCHEMES)]
 HistoryUrl = Annotated[SecretStr, _url_with(HISTORY_SCHEMES)]
 PublicUrl = Annotated[str, AfterValidator(web_address)]
 IssuerUrl = Annotated[str, AfterValidator(_issuer)]
+FlowerUrl = Annotated[str, AfterValidator(_flower_address)]

@@ -110,6 +110,12 @@ class HistoryUnavailableError(TransientError):
     code = "history_unavailable"
 
 
+class FlowerUnavailableError(TransientError):
+    """Flower did not answer the web, or refused it."""
+
+    code = "flower_unavailable"
+
+
 class HistoryRefusedError(CeleriacError):
     """The history's database refuses what was to be written, and will whenever it is tried."""
 

@@ -11,10 +11,15 @@ EVERY_INTERFACE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - replaced, n
 
 def is_on_loopback(settings: Settings) -> bool:
     """Tell whether nobody beyond this machine can reach the web."""
+    return is_loopback(settings.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether nobody beyond this machine can reach what listens on `host`."""
     try:
-        return ip_address(settings.host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return settings.host.lower() == "localhost"
+        return host.lower() == "localhost"
 
 
 def flower_host(settings: Settings) -> str:
@@ -22,12 +27,23 @@ def flower_host(settings: Settings) -> str:
     return settings.host if is_on_loopback(settings) else LOOPBACK
 
 
+def flower_url(settings: Settings) -> str:
+    """Give the address by which the web reaches Flower, without a slash at its end."""
+    if settings.flower_url:
+        return settings.flower_url
+    return f"http://{_bracketed(flower_host(settings))}:{settings.flower_port}"
+
+
 def web_url(settings: Settings) -> str:
     """Give the address by which people reach the web, without a slash at its end."""
     if settings.public_url:
         return settings.public_url
     host = EVERY_INTERFACE.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    return f"http://{_bracketed(host)}:{settings.port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def require_closed(settings: Settings) -> None:

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 SHORTEST_KEY = 32
 """How many characters a key for messages has at least."""
+SHORTEST_PASSWORD = 16
+"""How many characters Flower's password has at least, since Flower lets people guess on."""
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -61,6 +63,19 @@ def _role_of_each(text: str) -> str:
     return text
 
 
+def _user_and_password(text: SecretStr) -> SecretStr:
+    """Check what Flower takes: it separates users by commas."""
+    user, colon, password = text.get_secret_value().partition(":")
+    if not colon or not re.fullmatch(r"[A-Za-z0-9_.-]+", user):
+        raise ValueError("is not USER:PASSWORD")
+    if len(password) < SHORTEST_PASSWORD or not re.fullmatch(r"[!-+\--~]+", password):
+        raise ValueError(
+            f"has a password with a space or a comma, or with less than {SHORTEST_PASSWORD} "
+            "characters; make one with: openssl rand -hex 32"
+        )
+    return text
+
+
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"{name!r} is no IANA time zone, such as Asia/Dhaka or UTC")
@@ -92,3 +107,4 @@ QueueNames = Annotated[str, AfterValidator(_no_lane)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 MessageKeys = Annotated[SecretStr, AfterValidator(_readable_keys)]
 Rate = Annotated[str, AfterValidator(_rate)]
+BasicAuth = Annotated[SecretStr, AfterValidator(_user_and_password)]

@@ -3,8 +3,8 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from celeriac.addresses import IssuerUrl, PublicUrl
-from celeriac.setting_values import OFF, Rate, RoleName, RolesOfGroups
+from celeriac.addresses import FlowerUrl, IssuerUrl, PublicUrl
+from celeriac.setting_values import OFF, BasicAuth, Rate, RoleName, RolesOfGroups
 
 RATE_LIMIT = "6000/minute"
 
@@ -101,10 +101,15 @@ class WebSettings(BaseSettings):
         "that are printed lead there. With `https`, browsers send cookies over TLS alone, and "
         "for a year come by TLS alone.",
     )
-    flower_url: str | None = Field(
+    flower_url: FlowerUrl | None = Field(
         None,
-        description="Where people reach Flower; links in the UI go there. "
-        "Unset, it is the host of the page and `CELERIAC_FLOWER_PORT`.",
+        description="Where the web reaches the Flower that it shows at `/flower/`, such as "
+        "`http://flower-host:5555`. Unset, it is this machine and `CELERIAC_FLOWER_PORT`.",
+    )
+    flower_basic_auth: BasicAuth | None = Field(
+        None,
+        description="What the web shows Flower, and Flower asks everybody for, as `USER:PASSWORD`; "
+        "the same for both. Unset, `celeriac up` makes one and keeps it in the data directory.",
     )
 
     @property

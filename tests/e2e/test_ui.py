@@ -254,9 +254,11 @@ def test_documentation_page_lists_a_typed_operation_for_each_task(
 def test_flower_knows_the_worker(page: Page, stack: RunningStack) -> None:
     page.goto(f"{stack.url}/tasks")
 
-    expect(page.get_by_role("link", name=re.compile("Flower"))).to_have_attribute(
-        "href", stack.flower_url
-    )
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name=re.compile("Flower")).click()
+    flower = opened.value
+    flower.locator("#workers-table tbody tr").filter(has_text="worker1@").wait_for()
+    assert flower.url == f"{stack.url}/flower/"
 
 
 def test_picture_for_the_readme(page: Page, stack: RunningStack) -> None:

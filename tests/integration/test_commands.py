@@ -244,6 +244,7 @@ def test_flower_lists_the_worker(folder: Path, environment: dict[str, str], way:
         "celeriac": ["celeriac", "flower", "--flower-port", port],
         "celery": ["celery", "-A", "celeriac", "flower", f"--port={port}", "--address=127.0.0.1"],
     }
+    prefix = {"celeriac": "/flower", "celery": ""}
     flower = ChildProcess(
         command=[sys.executable, "-m", *words[way]],
         log_path=folder / f"flower-{way}.log",
@@ -254,7 +255,7 @@ def test_flower_lists_the_worker(folder: Path, environment: dict[str, str], way:
     try:
         page = eventually(
             lambda: (
-                (found := _page(f"http://{LOOPBACK}:{port}/workers"))
+                (found := _page(f"http://{LOOPBACK}:{port}{prefix[way]}/workers"))
                 and "worker1@" in found
                 and found
             ),

@@ -170,7 +170,7 @@ def test_up_shows_the_addresses_when_all_is_ready(stack: Stack) -> None:
     rows = [line.split() for line in stack.output.splitlines() if line.startswith("  ")]
     assert ["web", web] in rows
     assert ["API", "docs", f"{web}/docs"] in rows
-    assert ["Flower", f"http://127.0.0.1:{stack.environment['CELERIAC_FLOWER_PORT']}"] in rows
+    assert ["Flower", f"{web}/flower/"] in rows
     assert re.search(r"broker +redis://:\*\*\*@127\.0\.0\.1:\d+/0\n", stack.output)
     assert re.search(r"ready in \d+\.\d s\. Ctrl-C stops\.", stack.output)
 

@@ -12,6 +12,7 @@ from attack import Count
 from celeriac.access import Role, passwords
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
+from flower_process import BASIC_AUTH, running_flower
 from servers import RedisServer
 
 TRIED = "tried"
@@ -36,7 +37,12 @@ def web(
     quick["rate_limit"] = "off"  # An attack of thousands of requests would meet nothing else.
     history = f"sqlite:///{folder}/history.db"
     runs = Runs.of(load_settings(join_stack=False, history_url=history, **quick))
-    with access_app(folder, runs, **quick) as found:
+    with (
+        running_flower(folder, urls["broker_url"], urls["redis_url"]) as flower,
+        access_app(
+            folder, runs, flower_url=flower.url, flower_basic_auth=BASIC_AUTH, **quick
+        ) as found,
+    ):
         for role in Role:
             found.add(str(role), role)
         yield found

@@ -61,6 +61,7 @@ def test_every_endpoint_that_changes_something_is_told(web: AccessApp) -> None:
         "signing.sign_in",
         "signing.follow",
         "pages.snippets",
+        "flower.search",
         "api.begin_login",
         "api.fetch_login",
     }

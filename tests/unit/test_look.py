@@ -227,7 +227,7 @@ def test_rail_marks_the_section_that_is_open(
     app: Flask, path: str, tasks: str, runs: str, docs: str
 ) -> None:
     with app.test_request_context(path):
-        links = {link.label: link.current for link in look.rail("http://flower")}
+        links = {link.label: link.current for link in look.rail()}
 
     marked = {label: current for label, current in links.items() if current}
     home = "page" if path == "/" else ""

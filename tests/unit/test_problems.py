@@ -208,17 +208,6 @@ def test_entry_that_is_no_host_stops_the_start(entry: str) -> None:
         trusted_names(_settings(trusted_hosts=f"a.example,{entry}"))
 
 
-@pytest.mark.parametrize(
-    ("host", "link"),
-    [("localhost:5000", "http://localhost:5555"), ("[::1]:5000", "http://[::1]:5555"),
-     ("127.0.0.1", "http://127.0.0.1:5555")],
-)  # fmt: skip
-def test_link_to_flower_is_on_the_host_of_the_page(
-    client: FlaskClient, host: str, link: str
-) -> None:
-    assert f'href="{link}"' in client.get("/tasks", headers={"Host": host}).text
-
-
 def test_problem_is_json_whatever_the_address_holds(client: FlaskClient) -> None:
     answer = client.get("/%ff%00\u2028", headers=JSON)
 

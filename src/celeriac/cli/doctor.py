@@ -15,11 +15,13 @@ from celeriac.cli import options
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
 from celeriac.errors import CeleriacError, ConfigurationError
+from celeriac.exposure import flower_url
 from celeriac.settings import CELERY_VARIABLES, Settings, load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import RecorderLag, Runs
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "problem": ("✖", "red")}
 
 
@@ -66,7 +68,8 @@ def _findings() -> Iterator[Finding]:
         yield Finding("messages", "ok", f"signed with the key {first}{words}")
     yield from _servers(settings)
     yield _listening("web", settings.host, settings.port)
-    yield _listening("flower", settings.host, settings.flower_port)
+    flower = urlsplit(flower_url(settings))
+    yield _listening("flower", flower.hostname or "", flower.port or DEFAULT_PORTS[flower.scheme])
 
 
 def _environment() -> Iterator[Finding]:

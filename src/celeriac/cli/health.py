@@ -43,7 +43,7 @@ def _problem(role: Role, settings: Settings, worker: str) -> str | None:
         case Role.WEB:
             return _served(settings.host, settings.port, "/readyz")
         case Role.FLOWER:
-            return _served(settings.host, settings.flower_port, "/healthcheck")
+            return _served(settings.host, settings.flower_port, "/flower/healthcheck")
         case Role.RECORDER:
             return _recorder(settings)
         case Role.WORKER:

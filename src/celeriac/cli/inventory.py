@@ -41,7 +41,7 @@ COMMANDS = {
     ),
     "flower": Command(
         "roles:flower",
-        "Serve Flower; further options are Flower's own, such as `--url_prefix=flower`.",
+        "Serve Flower for the web; further options are Flower's own, such as `--read_only`.",
         _PASS_ON,
     ),
     "recorder": Command("roles:recorder", "Keep the history: record what happens to runs."),

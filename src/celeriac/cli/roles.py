@@ -95,7 +95,7 @@ def flower(
     broker: options.Broker = None,
     app: options.App = None,
 ) -> None:
-    """Serve Flower; further options are Flower's own, such as `--url_prefix=flower`."""
+    """Serve Flower for the web; further options are Flower's own, such as `--read_only`."""
     from celeriac.flower import run_flower
 
     settings = load_settings(host=host, flower_port=flower_port, broker_url=broker, app=app)

@@ -14,6 +14,8 @@ The parts, in the order in which `up` uses them:
 import asyncio
 import time
 
+from pydantic import SecretStr
+
 from celeriac.exposure import require_closed
 from celeriac.settings import Settings
 from celeriac.stack.addresses import password_in
@@ -69,6 +71,7 @@ def _complete(settings: Settings, folder: DataFolder, valkey: EmbeddedValkey | N
     found = {
         "data_dir": folder.path,
         "secret_key": settings.secret_key or folder.secret("secret.key"),
+        "flower_basic_auth": settings.flower_basic_auth or _made_for_flower(folder),
     }
     if valkey is not None:
         found["broker_url"] = settings.broker_url or valkey.broker_url
@@ -76,8 +79,13 @@ def _complete(settings: Settings, folder: DataFolder, valkey: EmbeddedValkey | N
     return settings.model_copy(update=found)
 
 
+def _made_for_flower(folder: DataFolder) -> SecretStr:
+    return SecretStr(f"celeriac:{folder.secret('flower.password').get_secret_value()}")
+
+
 def _secrets(settings: Settings) -> tuple[str, ...]:
-    assert settings.secret_key is not None
+    assert settings.secret_key is not None and settings.flower_basic_auth is not None
+    flower = settings.flower_basic_auth.get_secret_value().partition(":")[2]
     mail = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
     urls = (*settings.require_urls(), mail)
-    return (settings.secret_key.get_secret_value(), *map(password_in, urls))
+    return (settings.secret_key.get_secret_value(), flower, *map(password_in, urls))

@@ -2,7 +2,6 @@
 
 from urllib.parse import urlsplit
 
-from celeriac.exposure import flower_host
 from celeriac.settings import Settings
 
 # Where a server listens everywhere, clients on the same machine take the loopback interface.
@@ -40,7 +39,7 @@ def table_of(settings: Settings) -> list[tuple[str, str]]:
     return [
         ("web", web_address(settings.host, settings.port)),
         ("API docs", web_address(settings.host, settings.port, "/docs")),
-        ("Flower", web_address(flower_host(settings), settings.flower_port)),
+        ("Flower", web_address(settings.host, settings.port, "/flower/")),
         ("broker", without_password(broker_url)),
         ("Redis", without_password(redis_url)),
     ]

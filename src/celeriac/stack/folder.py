@@ -18,7 +18,7 @@ STACK_FIELDS = ("broker_url", "redis_url", "host", "port", "flower_port")
 """What a command in another terminal needs in order to find the servers; whatever else somebody
 chose is told as well, so that both agree on queues, apps and limits."""
 
-ONLY_FOR_ROLES = {"secret_key", "smtp_url", "data_dir"}
+ONLY_FOR_ROLES = {"secret_key", "flower_basic_auth", "smtp_url", "data_dir"}
 
 
 class DataFolder:

@@ -3,7 +3,6 @@
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from flask import Response, make_response, request
 from flask_openapi import Info, OpenAPI
@@ -17,10 +16,9 @@ from celeriac.access.attempts import Attempts
 from celeriac.access.audit_writer import AuditWriter
 from celeriac.catalog.arguments import problems_of
 from celeriac.errors import ConfigurationError, InvalidInputError
-from celeriac.exposure import is_on_loopback
 from celeriac.runs import Runs
 from celeriac.settings import Settings
-from celeriac.web import access, assets, context, hosts, look, origins, problems
+from celeriac.web import access, assets, context, flower_pages, hosts, look, origins, problems
 from celeriac.web.access.cookie import FormCookies
 from celeriac.web.api import api
 from celeriac.web.dead_letter_pages import dead_letters
@@ -65,14 +63,15 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     access.install(app)
     csrf = CSRFProtect(app)
     csrf.exempt(api)
+    csrf.exempt(flower_pages.flower)
     app.register_api(api)
     app.register_api(streams)
     pages_of = (health, docs, home, pages, run_list, fleet, dead_letters, *access.BLUEPRINTS)
     for blueprint in pages_of:
         app.register_blueprint(blueprint)
+    flower_pages.install(app, settings)
     problems.init_app(app)
     look.install(app)
-    app.context_processor(_links)
     app.after_request(partial(add_headers, headers_for(settings)))
     app.wsgi_app = _wsgi_app(app, settings)  # type: ignore[method-assign]
     return app
@@ -121,15 +120,6 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
         "MAX_FORM_MEMORY_SIZE": settings.max_body_bytes,
         "WTF_CSRF_TIME_LIMIT": None,
     }
-
-
-def _links() -> dict[str, str]:
-    """Give templates the address of Flower, as people reach it who reached this page."""
-    settings = context.settings()
-    if not (settings.flower_url or is_on_loopback(settings)):
-        return {"flower_url": ""}
-    host = hosts.bracketed(urlsplit(request.host_url).hostname or "localhost")
-    return {"flower_url": settings.flower_url or f"http://{host}:{settings.flower_port}"}
 
 
 def _of_validation_error(error: ValidationError) -> Response:

@@ -1,4 +1,4 @@
-"""Which hosts a request may name, and how to write one in an address.
+"""Which hosts a request may name.
 
 A page of another site can let its own name point to this machine (DNS rebinding) and then read what
 we answer. So what a request calls us must be a name that we go by.
@@ -57,11 +57,6 @@ def is_trusted(host: str, trusted: Collection[str]) -> bool:
         return True
     name = _host_name(host)
     return name in trusted or any(f".{name}".endswith(t) for t in trusted if t.startswith("."))
-
-
-def bracketed(name: str) -> str:
-    """Write a host's name or address as it stands in a URL."""
-    return f"[{name}]" if ":" in name else name
 
 
 def _host_name(host: str) -> str:

@@ -36,16 +36,16 @@ STATES: Final = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the rail: a page of ours, or a `path` that another site's address replaces.
+    """One entry of the rail; pages below `path`, and those below `also`, belong to it.
 
-    Pages below `path`, and those below `also`, belong to it. `is_rare` puts it under "More" where
+    `in_new_tab` is for what has another look and no way back; `is_rare` puts it under "More" where
     there is no room for all.
     """
 
     label: str
     icon: str
     path: str
-    external: bool = False
+    in_new_tab: bool = False
     also: tuple[str, ...] = ()
     is_rare: bool = False
 
@@ -58,6 +58,7 @@ RAIL: Final = (
     Entry("Workers", "server-2", "/workers"),
     Entry("Dead letters", "skull", "/dead-letters", is_rare=True),
     Entry("API docs", "api", "/docs", is_rare=True),
+    Entry("Flower", "flower", "/flower/", in_new_tab=True, is_rare=True),
 )
 
 
@@ -68,20 +69,16 @@ class RailLink:
     label: str
     icon: str
     href: str
-    external: bool
+    in_new_tab: bool
     is_rare: bool
     current: str
 
 
-def rail(flower_url: str | None) -> Iterator[RailLink]:
+def rail() -> Iterator[RailLink]:
     """Yield the rail's links, the page that is open marked."""
-    entries = [*RAIL]
-    if flower_url:
-        entries.append(Entry("Flower", "flower", flower_url, external=True, is_rare=True))
-    for entry in entries:
-        href = entry.path if entry.external else request.script_root + entry.path
-        current = _current(entry)
-        yield RailLink(entry.label, entry.icon, href, entry.external, entry.is_rare, current)
+    for entry in RAIL:
+        href, current = request.script_root + entry.path, _current(entry)
+        yield RailLink(entry.label, entry.icon, href, entry.in_new_tab, entry.is_rare, current)
 
 
 def _current(entry: Entry) -> str:
@@ -136,6 +133,11 @@ _ADVICE: Final = {
     "stale_form": Advice(
         "Nothing was submitted and nothing was cancelled.",
         "Go back, copy what you would not like to type again, and reload that page.",
+    ),
+    "flower_unavailable": Advice(
+        "Runs go on, and all other pages work without it.",
+        "Start it: celeriac flower. On a laptop, celeriac up starts everything. Where it runs on "
+        "another machine, CELERIAC_FLOWER_URL names it to the web.",
     ),
     "run_not_found": Advice(
         "Nothing was changed. The history keeps each run that ended for some time "

@@ -34,6 +34,7 @@ from celeriac.access.errors import (
 from celeriac.errors import (
     BrokerUnavailableError,
     CeleriacError,
+    FlowerUnavailableError,
     HistoryUnavailableError,
     InvalidInputError,
     InvalidKeyError,
@@ -91,6 +92,7 @@ STATUS: dict[type[CeleriacError], int] = {
 TITLES: dict[type[CeleriacError], str] = {
     AuthenticationOffError: "Nobody signs in here",
     BrokerUnavailableError: "The broker is away",
+    FlowerUnavailableError: "Flower is away",
     ForbiddenError: "Not for you",
     HistoryUnavailableError: "The history is away",
     LastAdminError: "The last administrator",

@@ -110,6 +110,14 @@ RULES: Final = {
     "api.shrink_worker": _operates("worker.shrink", "by"),
     "api.shut_down_worker": _operates("worker.shutdown"),
     "fleet.change_worker": _operates("worker.change"),
+    # Flower: what its pages show, and what its API changes.
+    "flower.see": SEES,
+    "flower.search": SEES,
+    "flower.cancel": _operates("run.cancel", "terminate", "signal", reach="run"),
+    "flower.submit": _operates("run.submit"),
+    "flower.shut_down_worker": _administers("worker.shutdown"),
+    "flower.change_worker": _administers("worker.change", "n", "min", "max", "queue"),
+    "flower.limit_task": _administers("task.limit", "workername", "soft", "hard", "ratelimit"),
     # Dead letters.
     "api.list_dead_letters": SEES,
     "dead_letters.show": SEES,

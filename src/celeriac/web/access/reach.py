@@ -76,4 +76,5 @@ def _asked_queues() -> Iterator[str]:
     named = options.get("queue") if isinstance(options, dict) else None
     if isinstance(named, str):
         yield named
+    request.get_data()  # So that a view can still pass the form on as it came.
     yield from filter(None, request.form.getlist("options.queue"))
