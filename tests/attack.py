@@ -18,6 +18,8 @@ PAGE = {"Accept": "text/html"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 STREAMS = {"streams.all_events", "streams.run_events"}
 """Their answers have no end."""
+LOG_OUT = "api.log_out"
+"""Whoever has asked for it is a stranger from then on, so that attacks in a row leave it out."""
 
 
 def endpoint_of(app: Flask, path: str, method: str) -> str | None:

@@ -14,6 +14,7 @@ from processes import LOOPBACK, ChildProcess, free_port
 from services import Services
 from worker_process import celeriac_environment, running_worker
 
+pytestmark = pytest.mark.timeout(400)
 Command = Callable[..., CompletedProcess[str]]
 
 
@@ -42,7 +43,7 @@ def command(folder: Path, environment: dict[str, str]) -> Command:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

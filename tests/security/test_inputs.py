@@ -12,7 +12,7 @@ from flask_openapi import OpenAPI
 from werkzeug.datastructures import MultiDict
 
 from access_app import AccessApp
-from attack import PAGE, STREAMS, Count, addresses, clients
+from attack import LOG_OUT, PAGE, STREAMS, Count, addresses, clients
 from celeriac.access import Role
 
 TRACEBACK = "Traceback (most recent call last)"
@@ -80,7 +80,9 @@ def _targets(web: AccessApp, chance: random.Random) -> Iterator[tuple[str, str]]
     """Give methods and addresses without an end, those of the API that take a body more often."""
     found = []
     for address in addresses(web.app, word="{}"):
-        if address.endpoint in STREAMS or address.endpoint.startswith(("admin.", "signing.")):
+        if address.endpoint in {*STREAMS, LOG_OUT}:
+            continue
+        if address.endpoint.startswith(("admin.", "signing.")):
             continue
         for method in sorted(address.methods - {"OPTIONS", "HEAD"}):
             found += [(method, address.path)] * (4 if method != "GET" else 1)
@@ -88,6 +90,7 @@ def _targets(web: AccessApp, chance: random.Random) -> Iterator[tuple[str, str]]
         yield chance.choice(found)
 
 
+@pytest.mark.timeout(300)
 def test_malformed_requests_are_refused_and_never_fail(
     web: AccessApp, callers: list[FlaskClient], count: Count
 ) -> None:
@@ -154,6 +157,8 @@ def test_oversized_bodies_are_refused(
     for address in addresses(web.app):
         if "POST" not in address.methods or not address.path.startswith("/api/"):
             continue
+        if address.endpoint == LOG_OUT:
+            continue
         if address.path.endswith("/batch"):  # It takes any number of lines, and each has a limit.
             continue
         given = {} if claims_length else {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
@@ -163,6 +168,16 @@ def test_oversized_bodies_are_refused(
         assert answer.status_code in (400, 404, 413, 415, 422), f"{address.path}: {answer.status}"
         tried += 1
     count("oversized bodies, refused", tried)
+
+
+def test_logging_out_ends_the_token_whatever_is_sent_with_it(web: AccessApp, count: Count) -> None:
+    for body in (*BODIES, b"x" * 2_000_000):
+        client = clients(web)[Role.OPERATOR]
+        given = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+        answer = client.post("/api/v1/me/log-out", data=body, environ_overrides=given)
+        assert (answer.status_code, answer.data) == (204, b""), body[:80]
+        assert client.get("/api/v1/me").status_code == 401, body[:80]
+    count("bodies sent to log out, and each token ended", len(BODIES) + 1)
 
 
 def test_nothing_that_is_sent_comes_back_as_markup(web: AccessApp, count: Count) -> None:

@@ -16,6 +16,9 @@ from celeriac.access import Role
 EXAMPLES = 12
 """How many requests are made up for each operation; each is sent by everybody."""
 REFUSED = {401, 403}
+FOR_STRANGERS = {"/api/v1/logins", "/api/v1/logins/token"}
+"""What a terminal asks for before anybody has signed in; no more than this."""
+LOG_OUT = "/api/v1/me/log-out"
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -67,10 +70,12 @@ def _try(operation: Any, callers: dict[Role | None, FlaskClient]) -> int:
     def ask(case: Any) -> None:
         nonlocal tried
         for role, client in callers.items():
+            if role is not None and operation.path == LOG_OUT:
+                continue  # Its token would be worth nothing for all that follows.
             answer = client.open(**WSGI_TRANSPORT.serialize_case(case))
             said = f"{case.method} {case.formatted_path} by {role}: {answer.text[:300]}"
             assert answer.status_code < 500, said
-            if role is None:
+            if role is None and operation.path not in FOR_STRANGERS:
                 assert answer.status_code in REFUSED, said
             tried += 1
             answer.close()
