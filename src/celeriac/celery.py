@@ -4,8 +4,10 @@ import sys
 
 from celeriac.app import create_app
 from celeriac.errors import ConfigurationError
+from celeriac.masking import mask_outputs
 from celeriac.settings import load_settings
 
+mask_outputs()
 try:
     app = create_app(load_settings())
 except ConfigurationError as error:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from celeriac.masking import masked
+
 STREAM = "celeriac-events"
 RECORD_PREFIX = "celeriac-run-"
 MOST_ENTRIES = 1_000_000
@@ -111,19 +113,19 @@ def read_record(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 
 def error_of(meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give type, message and traceback of an error as Celery's result has it."""
+    """Give type, message and traceback of an error, as Celery's result has it but for secrets."""
     error = meta.get("result")
     if isinstance(error, BaseException):
         error = {"exc_type": type(error).__name__, "exc_message": error.args}
     if not isinstance(error, dict):
         return None
-    message = error.get("exc_message", "")
+    message, trace = error.get("exc_message", ""), meta.get("traceback")
     if isinstance(message, (list, tuple)):
         message = ", ".join(str(part) for part in message)
     return {
         "type": str(error.get("exc_type", "Error")),
-        "message": str(message),
-        "traceback": meta.get("traceback"),
+        "message": masked(str(message)),
+        "traceback": masked(trace) if isinstance(trace, str) else trace,
     }
 
 

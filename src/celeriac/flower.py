@@ -12,6 +12,7 @@ from tornado.web import RedirectHandler, authenticated
 from celeriac.app import create_app
 from celeriac.errors import ConfigurationError
 from celeriac.exposure import is_loopback
+from celeriac.masking import know_options
 from celeriac.settings import Settings
 
 PREFIX = "flower"
@@ -25,6 +26,7 @@ def run_flower(settings: Settings, options: Sequence[str] = ()) -> None:
         ConfigurationError: an address is missing, a module of tasks cannot be imported, or
             strangers could use it.
     """
+    know_options(options)
     ours = [
         f"--address={settings.host}",
         f"--port={settings.flower_port}",

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from celeriac.addresses import BrokerUrl, HistoryUrl, PublicUrl, RedisUrl, SmtpUrl
 from celeriac.errors import ConfigurationError
+from celeriac.setting_secrets import know_settings
 from celeriac.setting_values import MessageKeys, Port, QueueNames, TimeZone, keys_in, names_in
 from celeriac.topology import FLASK, FLOWER, QUEUE
 from celeriac.web_settings import WebSettings
@@ -234,7 +235,8 @@ class Settings(WebSettings):
 def load_settings(*, join_stack: bool = True, **given: Any) -> Settings:
     """Read the settings; `given` values that are not None win over every other source.
 
-    `join_stack` takes the addresses of a `celeriac up` that runs in the same folder.
+    `join_stack` takes the addresses of a `celeriac up` that runs in the same folder. The secrets
+    are masked from then on, in all that the process prints or logs.
 
     Raises:
         ConfigurationError: a value is wrong; the message names its variable and never shows it.
@@ -243,9 +245,11 @@ def load_settings(*, join_stack: bool = True, **given: Any) -> Settings:
     data_dir = Path(given.get("data_dir") or os.environ.get("CELERIAC_DATA_DIR") or ".celeriac")
     files = (data_dir / STACK_FILE, Path(".env")) if join_stack else (Path(".env"),)
     try:
-        return Settings(_env_file=files, **given)
+        settings = Settings(_env_file=files, **given)
     except ValidationError as error:
         raise ConfigurationError(_first_problem(error)) from None
+    know_settings(settings)
+    return settings
 
 
 def drop_celery_variables() -> list[str]:

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from access_app import CHEAP, PASSWORD, ROOT, AccessApp, access_app, send
 from celeriac.access import Means, Role, Scope, passwords
+from celeriac.access.links import Links
 from celeriac.exposure import require_closed
 from celeriac.settings import load_settings
 from celeriac.web.access.cookie import BOUND, PLAIN
@@ -239,6 +240,25 @@ def test_first_administrator_follows_the_link_and_is_signed_in(web: AccessApp) -
     assert [(e.actor, e.action) for e in web.told()] == [
         ("ada", "user.setup"), ("ada", "session.begin")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_a_failure_at_a_link_tells_nobody_the_link(
+    web: AccessApp,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    accept: str,
+) -> None:
+    secret = web.access.links.for_setup()
+    assert secret
+    monkeypatch.setattr(Links, "name_of", lambda self, secret: 1 / 0)
+
+    failed = client.get(f"/welcome/{secret}", headers={"Accept": accept})
+
+    assert failed.status_code == 500
+    assert "GET /welcome/*** failed" in caplog.text
+    assert secret not in caplog.text + failed.text
 
 
 def test_token_opens_the_api_and_dies_at_once(web: AccessApp, client: FlaskClient) -> None:

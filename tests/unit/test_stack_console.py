@@ -6,6 +6,7 @@ import io
 import pytest
 from rich.console import Console as Terminal
 
+from celeriac.masking import know
 from celeriac.stack.addresses import web_address, without_password
 from celeriac.stack.console import Console
 
@@ -45,11 +46,12 @@ def test_console_has_no_colour_where_people_want_none(monkeypatch: pytest.Monkey
 
 def test_console_hides_secrets_but_not_ordinary_words() -> None:
     lines: list[str] = []
-    console = Console(lines.append, names=["web"], hidden=["correct-horse", "guest", ""])
+    console = Console(lines.append, names=["web"])
+    know(["correct-horse"])
 
-    console.role_line("web", "redis://:correct-horse@host and guest")
+    console.role_line("web", "correct-horse, redis://:short@host, guest")
 
-    assert lines == ["web      | redis://:***@host and guest"]
+    assert lines == ["web      | ***, redis://:***@host, guest"]
 
 
 def test_console_tells_the_time_since_the_start() -> None:

@@ -82,20 +82,23 @@ def test_the_stack_file_reads_back_as_written(tmp_path: Path, url: str) -> None:
 
 def test_roles_get_the_chosen_settings_by_environment_alone(tmp_path: Path) -> None:
     settings = Settings(
-        broker_url=SecretStr("redis://:secret@host/0"), workers=2, app="shop:app", data_dir=tmp_path
+        broker_url=SecretStr("redis://:correct-horse@host/0"),
+        workers=2,
+        app="shop:app",
+        data_dir=tmp_path,
     )
 
     web, recorder, worker1, worker2, flower = role_commands(settings)
 
     roles = [each.argv[-1] for each in (web, recorder, worker1, flower)]
     assert roles == ["web", "recorder", "worker", "flower"]
-    assert web.environment["CELERIAC_BROKER_URL"] == "redis://:secret@host/0"
+    assert web.environment["CELERIAC_BROKER_URL"] == "redis://:correct-horse@host/0"
     assert web.environment["CELERIAC_APP"] == "shop:app"
     assert web.environment["CELERIAC_HOST"] == "127.0.0.1"
     assert "CELERIAC_TIMEZONE" not in web.environment
     assert web.environment["CELERIAC_DATA_DIR"] == str(tmp_path)
     assert worker2.environment["CELERIAC_WORKER_NAME"] == "worker2"
-    assert "secret" not in f"{web!r}" + "".join(worker1.argv)
+    assert "correct-horse" not in f"{web!r}" + "".join(worker1.argv)
 
 
 def test_without_its_binary_valkey_says_what_to_do(

@@ -17,6 +17,7 @@ from celeriac.errors import (
     InvalidKeyError,
     UnknownTaskError,
 )
+from celeriac.masking import mask_outputs
 
 WRONG_USE = 2
 FAILED = 1
@@ -60,6 +61,7 @@ def _celeriac(
 
 def main() -> None:
     """Run a command; an error of ours becomes one line and an exit code."""
+    mask_outputs()
     try:
         app()
     except CeleriacError as error:

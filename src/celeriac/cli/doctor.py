@@ -3,25 +3,31 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
 
 from celeriac.cli import options
+from celeriac.cli.leaks import ADVICE, Search, Secrets, logs_of
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
 from celeriac.errors import CeleriacError, ConfigurationError
 from celeriac.exposure import flower_url
+from celeriac.masking import masked
 from celeriac.settings import CELERY_VARIABLES, Settings, load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import RecorderLag, Runs
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+Logs = Annotated[
+    list[str] | None,
+    typer.Option(help="A log to search for secrets, several if repeated; - is standard input."),
+]
 MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "problem": ("✖", "red")}
 
 
@@ -34,11 +40,11 @@ class Finding:
     detail: str
 
 
-def doctor(as_json: options.AsJson = False) -> None:
+def doctor(log: Logs = None, as_json: options.AsJson = False) -> None:
     """Check each dependency and setting; the exit code is 1 when something is wrong."""
     show = _print_json if as_json else _print
     broken = False
-    for finding in _findings():
+    for finding in _and_secrets(_findings(), log or []):
         show(finding)
         broken = broken or finding.verdict == "problem"
     raise typer.Exit(1 if broken else 0)
@@ -70,6 +76,35 @@ def _findings() -> Iterator[Finding]:
     yield _listening("web", settings.host, settings.port)
     flower = urlsplit(flower_url(settings))
     yield _listening("flower", flower.hostname or "", flower.port or DEFAULT_PORTS[flower.scheme])
+
+
+def _and_secrets(findings: Iterator[Finding], logs: Sequence[str]) -> Iterator[Finding]:
+    """Give the findings, and whether they or a log show a secret."""
+    said = []
+    for finding in findings:
+        said.append(finding)
+        yield replace(finding, detail=masked(finding.detail))
+    try:
+        settings = load_settings()
+    except ConfigurationError:
+        return
+    secrets = Secrets(settings)
+    problems = [
+        f"{name} shows in what this command says of the {finding.subject}. {ADVICE}"
+        for finding in said
+        for name in secrets.shown_by(finding.detail)
+    ]
+    searches = [secrets.search(log) for log in dict.fromkeys([*logs, *logs_of(settings.data_dir)])]
+    problems += [problem for search in searches for problem in search.problems()]
+    yield from (Finding("secrets", "problem", problem) for problem in problems)
+    if not problems:
+        yield Finding("secrets", "ok", _nowhere(len(secrets), searches))
+
+
+def _nowhere(count: int, searches: Sequence[Search]) -> str:
+    where = "".join(f"none in {each.lines:,} lines of {each.name}, " for each in searches)
+    hint = "" if searches else "; --log FILE searches a log, `--log -` what is piped in"
+    return f"the {count} that the settings hold: {where}none here{hint}"
 
 
 def _environment() -> Iterator[Finding]:

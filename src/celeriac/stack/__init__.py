@@ -17,8 +17,8 @@ import time
 from pydantic import SecretStr
 
 from celeriac.exposure import require_closed
+from celeriac.setting_secrets import know_settings
 from celeriac.settings import Settings
-from celeriac.stack.addresses import password_in
 from celeriac.stack.commands import CommandsOf, as_environment, role_commands
 from celeriac.stack.console import Announce, Console, print_line
 from celeriac.stack.folder import DataFolder
@@ -51,12 +51,12 @@ def up(
         check_ports(settings)
         valkey = EmbeddedValkey.prepare(folder) if _needs_valkey(settings) else None
         complete = _complete(settings, folder, valkey)
+        know_settings(complete)
         check_tasks(complete, as_environment(complete))
         commands = commands_of(complete)
         console = Console(
             announce,
             names=[command.name for command in commands],
-            hidden=_secrets(complete),
             started_s=started_s,
         )
         return asyncio.run(Supervisor(complete, folder, valkey, commands, console, pace).run())
@@ -81,11 +81,3 @@ def _complete(settings: Settings, folder: DataFolder, valkey: EmbeddedValkey | N
 
 def _made_for_flower(folder: DataFolder) -> SecretStr:
     return SecretStr(f"celeriac:{folder.secret('flower.password').get_secret_value()}")
-
-
-def _secrets(settings: Settings) -> tuple[str, ...]:
-    assert settings.secret_key is not None and settings.flower_basic_auth is not None
-    flower = settings.flower_basic_auth.get_secret_value().partition(":")[2]
-    mail = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
-    urls = (*settings.require_urls(), mail)
-    return (settings.secret_key.get_secret_value(), flower, *map(password_in, urls))

@@ -19,11 +19,6 @@ def web_address(host: str, port: int, path: str = "") -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{port}{path}"
 
 
-def password_in(url: str) -> str:
-    """Give the password as it is written in the URL, or an empty string."""
-    return urlsplit(url).password or ""
-
-
 def without_password(url: str) -> str:
     """Mask the password; the query goes too, since Redis URLs may carry one there."""
     parts = urlsplit(url)

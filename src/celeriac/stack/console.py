@@ -3,9 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from celeriac.masking import masked
 
 if TYPE_CHECKING:
     import rich.console
@@ -15,8 +17,6 @@ Announce = Callable[[str], None]
 OWN_NAME = "celeriac"
 OWN_COLOUR = "bold"
 COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
-SHORTEST_HIDDEN = 8
-"""A shorter password is likely to be an ordinary word too; hiding it would garble the log."""
 
 
 def print_line(line: str) -> None:
@@ -35,12 +35,10 @@ class Console:
         self,
         announce: Announce,
         names: Sequence[str],
-        hidden: Iterable[str] = (),
         started_s: float | None = None,
         terminal: "rich.console.Console | None" = None,
     ) -> None:
         self._announce = announce
-        self._hidden = [text for text in hidden if len(text) >= SHORTEST_HIDDEN]
         self._started_s = time.monotonic() if started_s is None else started_s
         self._terminal = terminal or _own_terminal(announce)
         self._width = max(map(len, (OWN_NAME, *names)))
@@ -60,9 +58,7 @@ class Console:
 
     def role_line(self, name: str, line: str) -> None:
         """Show a line of a role's output."""
-        for secret in self._hidden:
-            line = line.replace(secret, "***")
-        self._write(self._prefix(name) + line)
+        self._write(self._prefix(name) + masked(line))
 
     def table(self, rows: Sequence[tuple[str, str]]) -> None:
         """Show names and what belongs to them."""

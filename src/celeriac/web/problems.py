@@ -53,6 +53,7 @@ from celeriac.errors import (
     UnknownWorkerError,
     WorkerRefusedError,
 )
+from celeriac.masking import masked_record
 from celeriac.web.context import settings
 
 STATUS: dict[type[CeleriacError], int] = {
@@ -156,7 +157,7 @@ def plain_problem(status: int, code: str, detail: str, **more: Any) -> Response:
     title = http.HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": title, "status": status, "code": code}
     return Response(
-        json.dumps(body | {"detail": detail, "instance": request.path} | more),
+        json.dumps(body | {"detail": detail, "instance": masked_record(request.path)} | more),
         status,
         mimetype="application/problem+json",
     )
@@ -224,7 +225,9 @@ def _of_http_error(error: HTTPException) -> Response:
         limit = settings().max_body_bytes
         detail = f"The body is larger than {limit} bytes (CELERIAC_MAX_BODY_BYTES)."
     if isinstance(error, NotFound):
-        detail = f"Nothing has the address {request.path}; /docs lists what there is."
+        detail = (
+            f"Nothing has the address {masked_record(request.path)}; /docs lists what there is."
+        )
     response = problem(error.code or 500, error.name.lower().replace(" ", "_"), detail)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
@@ -239,7 +242,7 @@ def _of_stale_form(error: CSRFError) -> Response:
 
 
 def _of_anything_else(error: Exception) -> Response:
-    logger.exception("%s %s failed", request.method, request.path, exc_info=error)
+    logger.exception("%s %s failed", request.method, masked_record(request.path), exc_info=error)
     return problem(500, "internal", "This is a fault of ours; the server's log tells more.")
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import unquote_to_bytes
 
+from celeriac.masking import masked_record
 from celeriac.web.gateway.live import ENVIRON_KEY, Later, LiveStream
 from celeriac.web.headers import HEADERS
 
@@ -134,7 +135,7 @@ class AppCall:
                 return Reply(self._status, self._headers, body)
             return self._collect(body)
         except Exception:
-            log.exception("The app failed at %s", self.environ["PATH_INFO"])
+            log.exception("The app failed at %s", masked_record(self.environ["PATH_INFO"]))
             return CRASHED
 
     def _start_response(

@@ -1,0 +1,100 @@
+"""`celeriac doctor` finds secrets in logs, names where they are, and shows none."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from celeriac.cli import app, doctor
+from celeriac.cli.leaks import logs_of
+from celeriac.stack.folder import DataFolder
+
+PASSWORD = "correct-horse-battery"
+LEAKED = f"fine\nno way to amqp://ann:{PASSWORD}@rabbit//\nfine\n{PASSWORD}\nredis://:x1@h\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CELERIAC_BROKER_URL", f"amqp://ann:{PASSWORD}@rabbit//")
+    monkeypatch.setenv("CELERIAC_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(doctor, "_servers", lambda settings: iter(()))
+    monkeypatch.setattr(doctor, "_listening", lambda *_: doctor.Finding("web", "ok", ""))
+    return tmp_path
+
+
+def look(*options: str, text: str = "") -> list[dict[str, str]]:
+    """Give what `celeriac doctor` says of secrets."""
+    done = CliRunner().invoke(app, ["doctor", "--json", *options], input=text)
+    assert PASSWORD not in done.output
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [each for each in found if each["subject"] == "secrets"]
+
+
+def test_doctor_names_secrets_in_a_log_by_line(folder: Path) -> None:
+    log = folder / "up.log"
+    log.write_text(LEAKED)
+
+    known, unknown = look("--log", str(log))
+
+    assert known["verdict"] == unknown["verdict"] == "problem"
+    assert known["detail"].startswith(f"CELERIAC_BROKER_URL shows in {log}, lines 2, 4. ")
+    assert unknown["detail"].startswith(f"a password in an address shows in {log}, line 5. ")
+
+
+def test_doctor_reads_a_log_from_standard_input(folder: Path) -> None:
+    (found, _) = look("--log", "-", text=LEAKED)
+
+    assert "standard input, lines 2, 4" in found["detail"]
+
+
+def test_doctor_says_how_much_it_searched(folder: Path) -> None:
+    log = folder / "up.log"
+    log.write_text("amqp://ann:***@rabbit and amqp://ann:**@rabbit\n" * 3)
+
+    (found,) = look("--log", str(log))
+
+    assert found["verdict"] == "ok"
+    assert found["detail"] == f"the 1 that the settings hold: none in 3 lines of {log}, none here"
+
+
+def test_doctor_asks_for_logs_where_it_knows_of_none(folder: Path) -> None:
+    (found,) = look()
+
+    assert found["verdict"] == "ok"
+    assert "--log FILE" in found["detail"]
+
+
+def test_doctor_finds_a_secret_in_its_own_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = doctor.Finding("broker", "problem", f"no way to {PASSWORD}")
+    monkeypatch.setattr(doctor, "_servers", lambda settings: iter([own]))
+
+    (found,) = look()
+
+    assert found["verdict"] == "problem"
+    assert "CELERIAC_BROKER_URL shows in what this command says of the broker" in found["detail"]
+
+
+def test_doctor_refuses_a_log_that_is_not_there(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["doctor", "--log", "nowhere.log"])
+
+    assert done.exit_code == 2
+    assert "nowhere.log cannot be read" in done.output
+
+
+def test_logs_are_found_of_a_stack_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "stdout"
+    with DataFolder(tmp_path / "data") as folder, log.open("w") as file:
+        (folder.path / "old.log").write_text("")
+        monkeypatch.setattr(
+            os, "readlink", lambda path: str(log if f"/{os.getpid()}/" in path else "")
+        )
+
+        assert logs_of(folder.path) == [str(folder.path / "old.log"), str(log)]
+        assert file
