@@ -44,6 +44,8 @@ def _forms(name: str, value: str) -> Iterator[str]:
         queries = (each for key, each in parse_qsl(parts.query) if key.lower() in _IN_QUERIES)
         secrets = [password, parts.password or "", *queries]
         sent = [password, f"{user}:{password}", f"\0{user}\0{password}"] if password else []
+    elif name.endswith("_auth"):
+        secrets, sent = [value, value.partition(":")[2]], [value]
     else:
         secrets = [value]
     for secret in filter(_is_telling, secrets):

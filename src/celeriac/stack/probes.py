@@ -44,15 +44,18 @@ class HttpProbe:
 
 @dataclass(frozen=True)
 class PongProbe:
-    """Redis or Valkey takes the password and has loaded its data."""
+    """Redis or Valkey takes the user's password and has loaded its data."""
 
     host: str
     port: int
+    user: str
     password: SecretStr = field(repr=False)
 
     async def __call__(self) -> bool:
         secret = self.password.get_secret_value()
-        answer = await _exchange(self.host, self.port, f"AUTH {secret}\r\nPING\r\n".encode(), 2)
+        answer = await _exchange(
+            self.host, self.port, f"AUTH {self.user} {secret}\r\nPING\r\n".encode(), 2
+        )
         return answer == b"+OK\r\n+PONG\r\n"
 
 

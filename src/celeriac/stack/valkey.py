@@ -18,6 +18,10 @@ from celeriac.stack.preflight import can_listen
 from celeriac.stack.probes import PongProbe
 
 HOST = "127.0.0.1"
+USER = "celeriac"
+RIGHTS = "~* &* +@all -@admin -@dangerous"
+"""What Celery and Celeriac need: every key and channel, and no command by which one could read the
+configuration, empty the databases, load code or stop the server. docs/security.md has the same."""
 PORTS = range(20_000, 32_000)
 """Below the ports that systems give to outgoing connections, so that a port stays free between
 starts."""
@@ -66,7 +70,7 @@ class EmbeddedValkey:
             name="valkey",
             argv=(str(self.binary), "-"),
             stdin=self._configuration(),
-            probe=PongProbe(HOST, self.port, self.password),
+            probe=PongProbe(HOST, self.port, USER, self.password),
             explain_end=self._explain_end,
         )
 
@@ -85,7 +89,7 @@ class EmbeddedValkey:
 
     def _url(self, database: int) -> SecretStr:
         return SecretStr(
-            f"redis://:{self.password.get_secret_value()}@{HOST}:{self.port}/{database}"
+            f"redis://{USER}:{self.password.get_secret_value()}@{HOST}:{self.port}/{database}"
         )
 
     def _configuration(self) -> str:
@@ -93,7 +97,8 @@ class EmbeddedValkey:
         return (
             f"bind {HOST}\n"
             f"port {self.port}\n"
-            f"requirepass {self.password.get_secret_value()}\n"
+            "user default off\n"
+            f"user {USER} on >{self.password.get_secret_value()} {RIGHTS}\n"
             f'dir "{folder}"\n'
             "appendonly yes\n"
             # The server writes before it answers, so a kill loses nothing. `everysec` would hold
