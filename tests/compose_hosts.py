@@ -11,6 +11,7 @@ from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from eventually import eventually
@@ -34,6 +35,13 @@ def docker(*words: str, env: dict[str, str] | None = None) -> str:
     )
     assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def has_daemon() -> bool:
+    """Tell whether a Docker daemon answers."""
+    if not which("docker"):
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compose_hosts import STARTS_WITHIN_S, Hosts, docker
+from compose_hosts import STARTS_WITHIN_S, Hosts, docker, has_daemon
 from eventually import eventually
 
 KEEPERS = ("flask", "rabbitmq", "redis")
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    if not has_daemon():
+        pytest.skip("no Docker daemon answers; `make compose-test` starts one")
     hosts = Hosts(tmp_path_factory.mktemp("compose") / ".env")
     try:
         hosts.start_all()
