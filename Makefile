@@ -58,15 +58,17 @@ compose-restore: ## Put what FILE has back where there is no data yet, and start
 compose-test: $(VENV)/.dev ## Start everything in containers, kill each, and count what was lost (needs Docker)
 	tests/compose/run $(ARGS)
 
-test: $(VENV)/.dev assets ## Install what the tests need, then run every tier, two files at a time
+test: $(VENV)/.dev $(VENV)/.infra assets ## Install what the tests need, then run every tier, two files at a time
 	@scripts/install-test-servers
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TIERS) $(ARGS)
 
 unit: ## Run the unit tests only (no network, seconds)
+.PHONY: infra
+infra: $(VENV)/.infra ## Run the tests of the Pulumi program only, without Pulumi's engine and without AWS
 security: ## Attack the web with thousands of requests, and tell how many were tried
 integration: ## Run the tests against real servers only
 e2e: ## Run the tests of the whole system only, with a real browser
-unit security integration e2e: $(VENV)/.dev assets
+unit infra security integration e2e: $(VENV)/.dev assets
 	$(BIN)/python -m pytest tests/$@ $(ARGS)
 
 faults: $(VENV)/.dev assets ## Break things while runs are submitted, and write what came of it into docs/reliability.md
@@ -77,7 +79,7 @@ faults: $(VENV)/.dev assets ## Break things while runs are submitted, and write 
 picture: $(VENV)/.dev assets ## Take the README's picture anew
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/e2e/test_ui.py -k 'picture and embedded'
 
-check: $(VENV)/.dev arch ## Check format, lint, types and architecture
+check: $(VENV)/.dev $(VENV)/.infra arch ## Check format, lint, types and architecture
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/mypy $(TYPED)
 
@@ -90,6 +92,7 @@ format: $(VENV)/.dev ## Format the code and fix what ruff can fix
 lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-package celery"
 	$(LOCK) pyproject.toml --group build -o requirements/base.txt
 	$(LOCK) pyproject.toml --group dev --constraint requirements/base.txt -o requirements/dev.txt
+	$(LOCK) --group infra --constraint requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group node -o requirements/node.txt
 
 bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=web_servers
@@ -115,6 +118,11 @@ $(VENV)/.runtime: requirements/base.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo "Installing the pinned tools for tests and checks into $(VENV)"
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt && touch $@
+
+# Of the many thousand modules few are ever imported: those are compiled then.
+$(VENV)/.infra: requirements/infra.txt $(VENV)/.runtime
+	@echo "Installing Pulumi's packages for infra/ into $(VENV)"
+	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/infra.txt && touch $@
 
 $(VENV)/.node: requirements/node.txt | $(BIN)/python
 	@$(PIP_INSTALL) --require-hashes -r requirements/node.txt && touch $@

@@ -1,6 +1,7 @@
 """The deployable roles and where they listen: one table for code, compose, infra and documents."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,28 @@ CELERY = Role("celery", ("worker1-ec2", "worker2-ec2"), {})
 FLOWER = Role("flower", ("flower-ec2",), {"flower": 5555})
 
 ROLES = (FLASK, RABBITMQ, REDIS, CELERY, FLOWER)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A port of a role, and who may reach it: the hosts of `roles`, and people.
+
+    `admins` come from the one network of those who run the system, `public` from wherever users do.
+    """
+
+    role: Role
+    port: str
+    roles: tuple[Role, ...] = ()
+    people: Literal["nobody", "admins", "public"] = "nobody"
+
+
+DOORS = (
+    Door(FLASK, "web", people="public"),
+    Door(RABBITMQ, "amqp", roles=(FLASK, CELERY, FLOWER)),
+    Door(RABBITMQ, "management", people="admins"),
+    Door(REDIS, "redis", roles=(FLASK, CELERY, FLOWER)),
+    Door(FLOWER, "flower", people="admins"),
+)
 
 QUEUE = "celery_see"
 """The queue that tasks go to unless they say otherwise."""

@@ -44,6 +44,7 @@ def test_requirements_pin_what_pyproject_asks_for() -> None:
     wanted = {
         "base.txt": [*PYPROJECT["project"]["dependencies"], *groups["build"]],
         "dev.txt": [*PYPROJECT["project"]["dependencies"], *groups["build"], *dev],
+        "infra.txt": groups["infra"],
         "node.txt": groups["node"],
     }
 
@@ -59,6 +60,14 @@ def test_tests_run_with_the_versions_of_production() -> None:
 
     for name, pin in _pinned(ROOT / "requirements" / "base.txt").items():
         assert dev[name] == pin, "run `make lock`"
+
+
+def test_pulumi_is_content_with_the_versions_of_celeriac() -> None:
+    dev = _pinned(ROOT / "requirements" / "dev.txt")
+    infra = _pinned(ROOT / "requirements" / "infra.txt")
+
+    for name in dev.keys() & infra.keys():
+        assert dev[name] == infra[name], "run `make lock`"
 
 
 def test_make_help_tells_of_every_target() -> None:

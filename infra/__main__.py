@@ -1,0 +1,104 @@
+"""Celeriac on AWS, each role on a host of its own: an inventory. See docs/deploy-aws.md."""
+
+import pulumi
+from pulumi_aws import ec2, get_caller_identity_output, get_region_output
+
+import hosts
+import parameters
+from celeriac.topology import FLASK, FLOWER, RABBITMQ, ROLES
+from credentials import create_credentials
+from firewall import Firewall, FirewallArgs
+from hosts import Host, HostArgs
+from identity import Identity, IdentityArgs
+from machine_image import machine_image
+from names import Names
+from network import Network, NetworkArgs
+from parameters import Parameters
+from release import Release
+from stack_config import read_stack_config
+from tags import tags
+
+config = read_stack_config()
+region = get_region_output().region
+account = get_caller_identity_output().account_id
+
+network = Network("celeriac", NetworkArgs())
+firewall = Firewall(
+    "celeriac", FirewallArgs(network.vpc_id, config.admin_cidr, config.public_cidrs)
+)
+names = Names("celeriac", network.vpc_id)
+key = ec2.KeyPair("celeriac", public_key=config.public_key, tags=tags("celeriac"))
+release = Release("celeriac", config)
+
+# The web's address stays when its host is replaced: it is in links, and in people's bookmarks.
+web_address = ec2.Eip("web", domain="vpc", tags=tags("web"))
+flask_url = pulumi.Output.concat("http://", web_address.public_ip, f":{FLASK.ports['web']}")
+
+told = Parameters(
+    "celeriac", parameters.environments(create_credentials(), flask_url), release.told
+)
+identities = {
+    role.name: Identity(
+        f"celeriac-{role.name}",
+        IdentityArgs(
+            role=role.name,
+            region=region,
+            account=account,
+            folder=parameters.folder(role.name),
+            release_name=parameters.release_name(),
+            bundle_arn=release.bundle_arn,
+        ),
+    )
+    for role in ROLES
+}
+image = machine_image(config)
+machines = {
+    name: Host(
+        name,
+        HostArgs(
+            role=role,
+            config=config,
+            region=region,
+            ami=image,
+            key_name=key.key_name,
+            network=network,
+            names=names,
+            security_group=firewall.groups[role.name],
+            identity=identities[role.name],
+            depends_on=told.of(role.name),
+        ),
+    )
+    for name, role in hosts.planned_hosts(config.worker_count).items()
+}
+ec2.EipAssociation(
+    "web",
+    allocation_id=web_address.id,
+    instance_id=machines[FLASK.hosts[0]].instance_id,
+)
+
+addresses = {name: machine.public_ip for name, machine in machines.items()}
+addresses[FLASK.hosts[0]] = web_address.public_ip
+for name, address in addresses.items():
+    pulumi.export(f"{name}_public_ip", address)
+pulumi.export("flask_url", flask_url)
+pulumi.export(
+    "flower_url",
+    pulumi.Output.concat("http://", addresses[FLOWER.hosts[0]], f":{FLOWER.ports['flower']}"),
+)
+pulumi.export(
+    "rabbitmq_url",
+    pulumi.Output.concat(
+        "http://", addresses[RABBITMQ.hosts[0]], f":{RABBITMQ.ports['management']}"
+    ),
+)
+pulumi.export(
+    "ssh",
+    {name: pulumi.Output.concat("ssh ubuntu@", address) for name, address in addresses.items()},
+)
+pulumi.export(
+    "ssm",
+    {
+        name: pulumi.Output.concat("aws ssm start-session --target ", machine.instance_id)
+        for name, machine in machines.items()
+    },
+)

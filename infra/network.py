@@ -1,0 +1,74 @@
+"""The network: one VPC with one public subnet and its way to the internet."""
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import ec2
+
+from tags import tags
+
+
+@dataclass(frozen=True)
+class NetworkArgs:
+    """The addresses of the VPC and of the subnet in it."""
+
+    vpc_cidr: str = "10.0.0.0/16"
+    subnet_cidr: str = "10.0.1.0/24"
+
+
+class Network(pulumi.ComponentResource):
+    """What hosts are put into. `ready` is the last resource: with it they reach the internet."""
+
+    vpc_id: pulumi.Output[str]
+    subnet_id: pulumi.Output[str]
+    zone_name: pulumi.Output[str]
+    ready: pulumi.Resource
+
+    def __init__(self, name: str, args: NetworkArgs) -> None:
+        super().__init__("celeriac:infra:Network", name)
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._create_vpc(args)
+        self._create_way_out()
+        self.register_outputs({"vpc_id": self.vpc_id, "subnet_id": self.subnet_id})
+
+    def _create_vpc(self, args: NetworkArgs) -> None:
+        vpc = ec2.Vpc(
+            "vpc",
+            cidr_block=args.vpc_cidr,
+            enable_dns_support=True,
+            enable_dns_hostnames=True,
+            tags=tags("celeriac"),
+            opts=self._child,
+        )
+        # Without rules it lets nothing through: whoever is put into it by mistake is alone.
+        ec2.DefaultSecurityGroup(
+            "nobody", vpc_id=vpc.id, ingress=[], egress=[], tags=tags("nobody"), opts=self._child
+        )
+        subnet = ec2.Subnet(
+            "public",
+            vpc_id=vpc.id,
+            cidr_block=args.subnet_cidr,
+            map_public_ip_on_launch=True,
+            tags=tags("celeriac-public"),
+            opts=self._child,
+        )
+        self.vpc_id, self.subnet_id = vpc.id, subnet.id
+        self.zone_name = subnet.availability_zone
+
+    def _create_way_out(self) -> None:
+        gateway = ec2.InternetGateway(
+            "gateway", vpc_id=self.vpc_id, tags=tags("celeriac"), opts=self._child
+        )
+        table = ec2.RouteTable(
+            "routes",
+            vpc_id=self.vpc_id,
+            routes=[{"cidr_block": "0.0.0.0/0", "gateway_id": gateway.id}],
+            tags=tags("celeriac"),
+            opts=self._child,
+        )
+        self.ready = ec2.RouteTableAssociation(
+            "public-routes",
+            subnet_id=self.subnet_id,
+            route_table_id=table.id,
+            opts=self._child,
+        )

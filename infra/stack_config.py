@@ -1,0 +1,159 @@
+"""What differs between stacks: Pulumi's configuration, read and checked before anything is made."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Literal
+
+import pulumi
+
+from celeriac import topology
+
+Architecture = Literal["x86", "arm"]
+
+SMALL: dict[Architecture, str] = {"x86": "t3.small", "arm": "t4g.small"}
+"""The type of every host unless `instanceTypes` says otherwise: 2 GB, enough to build the image."""
+
+MAX_WORKERS = 50
+SHORTEST_ADMIN_PREFIX = 8
+
+SET_ADMIN_CIDR = (
+    "pulumi -C infra config set adminCidr "
+    '"$(curl -fsS https://checkip.amazonaws.com)/32"  # your own address'
+)
+
+
+class StackConfigError(pulumi.RunError):
+    """A value of the stack's configuration is missing or wrong; nothing has been made."""
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """The configuration of one stack. Sizes are in GB, networks in CIDR notation.
+
+    `image` is pulled where it is set; the hosts build one from the source otherwise. The source is
+    this checkout unless `git_url` and `git_commit` name another.
+    """
+
+    admin_cidr: str
+    public_cidrs: tuple[str, ...]
+    public_key: str
+    worker_count: int
+    architecture: Architecture
+    instance_types: Mapping[str, str]
+    root_volume_gb: int
+    data_volume_gb: int
+    protect_data: bool
+    ami: str | None
+    image: str | None
+    git_url: str | None
+    git_commit: str | None
+
+
+def read_stack_config() -> StackConfig:
+    """Read the configuration of the selected stack.
+
+    Raises:
+        StackConfigError: a value is missing or wrong; the message has the command that mends it.
+    """
+    config = pulumi.Config("celeriac")
+    admin_cidr = _admin_cidr(config.get("adminCidr"))
+    architecture = _architecture(config.get("architecture") or "x86")
+    git_url, git_commit = _git(config.get("gitUrl"), config.get("gitCommit"))
+    return StackConfig(
+        admin_cidr=admin_cidr,
+        public_cidrs=_public_cidrs(config.get_object("publicCidrs"), admin_cidr),
+        public_key=_public_key(config.get("publicKeyPath") or "~/.ssh/id_rsa.pub"),
+        worker_count=_number(config, "workerCount", 2, most=MAX_WORKERS),
+        architecture=architecture,
+        instance_types=_instance_types(config.get_object("instanceTypes"), architecture),
+        root_volume_gb=_number(config, "rootVolumeGb", 20, least=16),
+        data_volume_gb=_number(config, "dataVolumeGb", 20, least=4),
+        protect_data=bool(config.get_bool("protectData", True)),
+        ami=config.get("ami"),
+        image=config.get("image"),
+        git_url=git_url,
+        git_commit=git_commit,
+    )
+
+
+def _admin_cidr(value: str | None) -> str:
+    if not value:
+        raise StackConfigError(
+            "adminCidr is not set: the network from which SSH, Flower and RabbitMQ's pages may be "
+            f"reached. Run: {SET_ADMIN_CIDR}"
+        )
+    network = _network("adminCidr", value)
+    if int(network.partition("/")[2]) < SHORTEST_ADMIN_PREFIX:
+        raise StackConfigError(
+            f"adminCidr is {value}, which is (nearly) the whole world. Run: {SET_ADMIN_CIDR}"
+        )
+    return network
+
+
+def _public_cidrs(value: object, admin_cidr: str) -> tuple[str, ...]:
+    if value is None:
+        return (admin_cidr,)
+    if not isinstance(value, list) or not value:
+        raise StackConfigError('publicCidrs is a list such as ["203.0.113.0/24"]')
+    return tuple(_network("publicCidrs", str(each)) for each in value)
+
+
+def _network(key: str, value: str) -> str:
+    try:
+        network = ip_network(value)
+    except ValueError as error:
+        raise StackConfigError(f"{key}: {error}") from None
+    if network.version != 4:
+        raise StackConfigError(f"{key}: {value} is none of IPv4, which alone the VPC speaks")
+    return str(network)
+
+
+def _public_key(path: str) -> str:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise StackConfigError(
+            f"There is no public key {path}. Make one with `ssh-keygen -t rsa -b 4096`, or name "
+            "another: pulumi -C infra config set publicKeyPath PATH"
+        )
+    key = file.read_text(encoding="utf-8", errors="replace").strip()
+    if not key.startswith(("ssh-rsa ", "ssh-ed25519 ")):
+        raise StackConfigError(f"{path} is no public key that EC2 takes (ssh-rsa or ssh-ed25519)")
+    return key
+
+
+def _architecture(value: str) -> Architecture:
+    if value not in SMALL:
+        raise StackConfigError(f"architecture is {value}; it is one of: {', '.join(SMALL)}")
+    return value
+
+
+def _instance_types(value: object, architecture: Architecture) -> Mapping[str, str]:
+    """Map each role to its instance type."""
+    types = {role.name: SMALL[architecture] for role in topology.ROLES}
+    wanted = value if isinstance(value, dict) else {}
+    if value is not None and (not wanted or wanted.keys() - types.keys()):
+        raise StackConfigError(f"instanceTypes maps roles ({', '.join(types)}) to instance types")
+    return types | wanted
+
+
+def _number(
+    config: pulumi.Config, key: str, default: int, least: int = 1, most: int = 16384
+) -> int:
+    try:
+        value = config.get_int(key, default)
+    except pulumi.ConfigTypeError:
+        value = None
+    if value is None or not least <= value <= most:
+        raise StackConfigError(f"{key} is a number from {least} to {most}")
+    return value
+
+
+def _git(url: str | None, commit: str | None) -> tuple[str | None, str | None]:
+    if bool(url) != bool(commit):
+        raise StackConfigError("gitUrl and gitCommit go together")
+    if commit and not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise StackConfigError("gitCommit is a whole commit: 40 hexadecimal digits")
+    return url, commit

@@ -1,0 +1,85 @@
+"""Wrong configuration stops the program before anything is made, with what to do about it."""
+
+import json
+from collections.abc import Iterator
+
+import pulumi
+import pytest
+
+from infra_stack import KEY, execute
+from stack_config import StackConfigError, read_stack_config
+
+VALID = {"adminCidr": "198.51.100.7/32", "publicKeyPath": str(KEY)}
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_is_left() -> Iterator[None]:
+    yield
+    pulumi.runtime.set_all_config({})
+
+
+def _configure(**values: str) -> None:
+    found = VALID | values
+    pulumi.runtime.set_all_config({f"celeriac:{key}": each for key, each in found.items() if each})
+
+
+def test_program_without_admin_cidr_makes_nothing_and_says_how_to_set_it() -> None:
+    done = execute({"publicKeyPath": str(KEY)}.items())
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "pulumi -C infra config set adminCidr " in done.stderr
+
+
+def test_public_is_who_runs_it_unless_the_configuration_says_otherwise() -> None:
+    _configure()
+
+    assert read_stack_config().public_cidrs == ("198.51.100.7/32",)
+
+
+def test_missing_key_is_told_with_the_command_that_makes_one() -> None:
+    _configure(publicKeyPath="/nowhere/id_rsa.pub")
+
+    with pytest.raises(StackConfigError, match=r"no public key /nowhere/id_rsa.pub.*ssh-keygen"):
+        read_stack_config()
+
+
+def test_instance_types_are_by_role() -> None:
+    _configure(instanceTypes=json.dumps({"celery": "c7i.large"}))
+    types = read_stack_config().instance_types
+
+    assert (types["celery"], types["flask"]) == ("c7i.large", "t3.small")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("adminCidr", "0.0.0.0/0", "the whole world"),
+        ("adminCidr", "0.0.0.0/1", "the whole world"),
+        ("adminCidr", "198.51.100.7/24", "host bits"),
+        ("adminCidr", "::/0", "IPv4"),
+        ("adminCidr", "me", "adminCidr: 'me'"),
+        ("publicCidrs", "[]", "is a list"),
+        ("publicCidrs", '["everybody"]', "publicCidrs: 'everybody'"),
+        ("workerCount", "0", "workerCount is a number from 1"),
+        ("workerCount", "many", "workerCount is a number from 1"),
+        ("rootVolumeGb", "8", "rootVolumeGb is a number from 16"),
+        ("architecture", "mips", "one of: x86, arm"),
+        ("instanceTypes", '{"web": "t3.small"}', "maps roles"),
+        ("gitUrl", "https://git.example.org/celeriac.git", "go together"),
+        ("publicKeyPath", __file__, "no public key that EC2 takes"),
+    ],
+)
+def test_wrong_value_is_told(key: str, value: str, message: str) -> None:
+    _configure(**{key: value})
+
+    with pytest.raises(StackConfigError, match=message):
+        read_stack_config()
+
+
+def test_short_commit_is_refused() -> None:
+    _configure(gitUrl="https://git.example.org/celeriac.git", gitCommit="abc123")
+
+    with pytest.raises(StackConfigError, match="40 hexadecimal digits"):
+        read_stack_config()

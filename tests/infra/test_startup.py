@@ -1,0 +1,259 @@
+"""The start-up script: as text, and run on a machine of stand-ins."""
+
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import startup
+from celeriac.topology import ROLES
+from host_machine import DISK, HostMachine
+from infra_stack import deployed
+from servers import missing
+
+GOLDEN = Path(__file__).parent / "golden"
+COMMIT = "c0ffee" + "0" * 34
+SECRET = "Correcthorsebatterystaple"
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the script is for Ubuntu"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.mark.parametrize("host", ["redis-ec2", "worker1-ec2"])
+def test_rendered_script_is_the_golden_one(host: str) -> None:
+    """`UPDATE_GOLDEN=1 make test` writes it anew; read the difference before it is committed."""
+    rendered = deployed().instances()[host].inputs["userData"]
+    golden = GOLDEN / f"{host}.sh"
+    if "UPDATE_GOLDEN" in os.environ:
+        golden.write_text(rendered)
+
+    assert rendered == golden.read_text()
+
+
+def test_scripts_differ_in_their_settings_alone() -> None:
+    for name, host in deployed().instances().items():
+        role = host.inputs["tags"]["Role"]
+        keeps_data = role in ("rabbitmq", "redis", "flask")
+        assert host.inputs["userData"] == startup.render(
+            {
+                "ROLE": role,
+                "HOST": name,
+                "REGION": "us-east-1",
+                "PARAMETERS": f"/celeriac/dev/{role}",
+                "RELEASE_NAME": "/celeriac/dev/release",
+                "VOLUME": f"volume-{name}-data" if keeps_data else "",
+            }
+        )
+
+
+def test_rendered_script_fits_and_begins_as_bash() -> None:
+    for host in deployed().instances().values():
+        script = host.inputs["userData"]
+        assert script.startswith("#!/bin/bash\n")
+        assert "\nset -euo pipefail\n" in script
+        assert len(script.encode()) < 16 * 1024
+
+
+def test_script_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="16384"):
+        startup.render({"ROLE": "x" * 16384})
+
+
+def test_shellcheck_finds_nothing(machine: HostMachine) -> None:
+    if not (shellcheck := shutil.which("shellcheck")):
+        missing("shellcheck", "shellcheck")
+    (machine.root / "script").write_text(startup.render(machine.settings))
+    for file in (startup.TEMPLATE, machine.root / "script"):
+        done = subprocess.run([shellcheck, file], capture_output=True, text=True, check=False)
+        assert done.stdout == ""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> HostMachine:
+    """Give a new machine for Redis, whose release is a bundle in S3."""
+    found = HostMachine(tmp_path / "machine")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("docker-compose.yml"))
+    packed = gzip.compress(archive.getvalue())
+    bucket = found.fake / "bundles"
+    bucket.mkdir()
+    (bucket / "bundle.tar.gz").write_bytes(packed)
+    found.tell(
+        {
+            "commit": COMMIT,
+            "bucket": "bundles",
+            "key": "bundle.tar.gz",
+            "sha256": hashlib.sha256(packed).hexdigest(),
+        },
+        {"REDIS_ADMIN_PASSWORD": SECRET, "REDIS_FLASK_PASSWORD": "other", "LISTEN_ON": "::"},
+    )
+    return found
+
+
+def _worker(machine: HostMachine) -> None:
+    machine.settings |= {"ROLE": "celery", "HOST": "worker1-ec2", "VOLUME": ""}
+
+
+def test_new_host_becomes_ready(machine: HostMachine) -> None:
+    done = machine.boot()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert machine.read("var/lib/celeriac/ready") == "ready: redis on redis-ec2\n"
+    assert not (machine.root / "var/lib/celeriac/failed").exists()
+    assert "ready: redis on redis-ec2" in machine.read("home/ubuntu/startup.log")
+    assert "enable celeriac.service" in machine.calls("systemctl")
+
+
+def test_only_the_profile_of_the_role_is_started(machine: HostMachine) -> None:
+    machine.boot()
+    folder = machine.root / "opt/celeriac/current"
+    ups = [call for call in machine.calls("docker") if " up " in call]
+
+    assert ups == [
+        f"compose --project-directory {folder} --profile redis up --detach --no-build --wait "
+        "--wait-timeout 600"
+    ]
+    for role in ROLES:
+        profiles = [each for each in machine.calls("docker") if f"--profile {role.name} " in each]
+        assert bool(profiles) is (role.name == "redis")
+
+
+def test_secrets_are_for_root_alone_and_in_no_log(machine: HostMachine) -> None:
+    done = machine.boot()
+    file = machine.root / "etc/celeriac/celeriac.env"
+
+    assert f"REDIS_ADMIN_PASSWORD='{SECRET}'\n" in file.read_text()
+    assert "WORKER_HOSTNAME=redis-ec2\n" in file.read_text()
+    assert "Y='no'" not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert (machine.root / "opt/celeriac/current/.env").resolve() == file.resolve()
+    assert SECRET not in done.stdout + done.stderr + machine.read("home/ubuntu/startup.log")
+    assert SECRET not in machine.read("fake/calls")
+
+
+def test_data_is_mounted_before_docker_is_installed(machine: HostMachine) -> None:
+    machine.boot()
+    programs = [line.partition(" ")[0] for line in machine.read("fake/calls").splitlines()]
+    fstab = machine.read("etc/fstab").splitlines()
+
+    assert [programs.count(each) for each in ("mkfs.ext4", "mount")] == [1, 2]
+    assert max(n for n, each in enumerate(programs) if each == "mount") < programs.index("apt-get")
+    assert fstab[0].startswith(f"{machine.root / DISK} {machine.root}/srv/celeriac ext4 ")
+    assert fstab[1].startswith(
+        f"{machine.root}/srv/celeriac/volumes {machine.root}/var/lib/docker/volumes none bind,"
+    )
+    assert all("x-systemd.required-by=docker.service" in line for line in fstab)
+
+
+def test_second_run_does_nothing_twice(machine: HostMachine) -> None:
+    machine.boot()
+    before = machine.read("etc/fstab")
+
+    done = machine.boot(machine.root / "usr/local/sbin/celeriac-start")
+
+    assert done.returncode == 0, done.stdout
+    assert machine.read("etc/fstab") == before
+    for program in ("mkfs.ext4", "mount", "apt-get", "curl"):
+        assert machine.calls(program) == [], program
+    assert "s3 us-east-1" not in machine.calls("boto3")
+    assert (machine.root / "var/lib/celeriac/ready").exists()
+
+
+def test_replaced_host_finds_the_data_of_the_one_before(machine: HostMachine) -> None:
+    (machine.fake / "disk").write_text("0")
+
+    machine.boot()
+
+    assert machine.calls("mkfs.ext4") == []
+    assert len(machine.calls("mount")) == 2
+
+
+def test_disk_of_which_nothing_is_known_is_not_formatted(machine: HostMachine) -> None:
+    (machine.fake / "disk").write_text("8")
+
+    done = machine.boot()
+
+    assert done.returncode != 0
+    assert machine.calls("mkfs.ext4") == []
+    assert "mount the data volume vol-0abc" in machine.read("var/lib/celeriac/failed")
+
+
+def test_changed_bundle_is_not_unpacked(machine: HostMachine) -> None:
+    (machine.fake / "bundles" / "bundle.tar.gz").write_bytes(b"something else")
+
+    done = machine.boot()
+
+    assert done.returncode != 0
+    assert f"fetch version {COMMIT}" in machine.read("var/lib/celeriac/failed")
+    assert not (machine.root / "opt/celeriac" / COMMIT).exists()
+
+
+def test_docker_signed_by_somebody_else_is_not_installed(machine: HostMachine) -> None:
+    (machine.fake / "key").write_text("0" * 40)
+
+    done = machine.boot()
+
+    assert done.returncode != 0
+    assert "install Docker" in machine.read("var/lib/celeriac/failed")
+    assert not [call for call in machine.calls("apt-get") if "docker-ce" in call]
+
+
+def test_host_that_failed_is_ready_after_it_was_mended(machine: HostMachine) -> None:
+    (machine.fake / "key").write_text("0" * 40)
+    machine.boot()
+    (machine.fake / "key").write_text("9DC858229FC7DD38854AE2D88D81803C0EBFCD88")
+
+    done = machine.boot(machine.root / "usr/local/sbin/celeriac-start")
+
+    assert done.returncode == 0, done.stdout
+    assert (machine.root / "var/lib/celeriac/ready").exists()
+    assert not (machine.root / "var/lib/celeriac/failed").exists()
+
+
+def test_worker_builds_its_image_once_a_version(machine: HostMachine) -> None:
+    _worker(machine)
+    machine.boot()
+    assert len([call for call in machine.calls("docker") if call.endswith(" build")]) == 1
+
+    machine.boot(machine.root / "usr/local/sbin/celeriac-start")
+
+    assert [call for call in machine.calls("docker") if call.endswith((" build", " pull"))] == []
+    assert machine.calls("mount") == []
+
+
+def test_image_of_the_configuration_is_pulled(machine: HostMachine) -> None:
+    _worker(machine)
+    parameters = {"RABBITMQ_CELERY_PASSWORD": SECRET}
+    repository = _repository(machine.root / "repository")
+    machine.settings["PARAMETERS"] = "/celeriac/dev/celery"
+    machine.tell({**repository, "image": "registry.example.org/celeriac:1"}, parameters)
+
+    done = machine.boot()
+
+    assert done.returncode == 0, done.stdout
+    assert [call.split()[-1] for call in machine.calls("docker") if "pull" in call] == ["pull"]
+    assert "CELERIAC_IMAGE=registry.example.org/celeriac:1\n" in machine.read(
+        "etc/celeriac/celeriac.env"
+    )
+    assert (machine.root / "opt/celeriac/current/docker-compose.yml").exists()
+
+
+def _repository(folder: Path) -> dict[str, str]:
+    folder.mkdir()
+    (folder / "docker-compose.yml").touch()
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Begin"]):
+        subprocess.run([*git, *command], check=True)
+    found = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return {"repository": str(folder), "commit": found.stdout.strip()}

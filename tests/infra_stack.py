@@ -1,0 +1,119 @@
+"""A stack as the Pulumi program in infra/ asks for it, without Pulumi's engine and without AWS."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+UNKNOWN = "<unknown>"
+"""What stands where a preview does not know the value yet."""
+
+INSTANCE = "aws:ec2/instance:Instance"
+INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+
+KEY = Path(__file__).parent / "infra" / "id_example.pub"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource as it was registered. `inputs` bear AWS's names; secrets are `{"secret": …}`."""
+
+    type: str
+    name: str
+    urn: str
+    parent: str
+    custom: bool
+    inputs: dict[str, Any]
+    dependencies: list[str]
+    protect: bool
+    ignore_changes: list[str]
+    delete_before_replace: bool
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All resources and outputs of one run of the program."""
+
+    resources: list[Resource]
+    outputs: dict[str, Any]
+
+    def of(self, kind: str) -> list[Resource]:
+        """Give the resources of a type, such as `aws:ec2/vpc:Vpc`."""
+        return [each for each in self.resources if each.type == kind]
+
+    def one(self, kind: str, name: str | None = None) -> Resource:
+        """Give the single resource of a type, or the one of a name."""
+        found = [each for each in self.of(kind) if name in (None, each.name)]
+        assert len(found) == 1, [each.urn for each in found]
+        return found[0]
+
+    def instances(self) -> dict[str, Resource]:
+        """Map the name of each host to its instance."""
+        return {each.name: each for each in self.of(INSTANCE)}
+
+    def needs(self, resource: Resource) -> set[str]:
+        """Give the URNs of all that must exist before a resource, however many steps away."""
+        by_urn = {each.urn: each for each in self.resources}
+        found: set[str] = set()
+        open_urns = [resource.urn]
+        while open_urns:
+            new = set(by_urn[open_urns.pop()].dependencies) & by_urn.keys() - found
+            found |= new
+            open_urns += new
+        return found
+
+
+def execute(
+    config: Iterable[tuple[str, str]] = (), *, preview: bool = False, stack: str = "dev"
+) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own with exactly this configuration."""
+    wanted = {
+        "config": {f"celeriac:{key}": value for key, value in config},
+        "preview": preview,
+        "stack": stack,
+    }
+    return subprocess.run(
+        [sys.executable, Path(__file__).with_name("infra_program.py"), json.dumps(wanted)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@cache
+def deployed(*changes: tuple[str, str], preview: bool = False) -> Stack:
+    """Give the stack of a configuration: a valid one, and what is changed in it."""
+    valid = {"adminCidr": "198.51.100.7/32", "publicKeyPath": str(KEY)}
+    done = execute((valid | dict(changes)).items(), preview=preview)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return Stack([Resource(**each) for each in found["resources"]], found["outputs"])
+
+
+def texts(value: object) -> Iterator[str]:
+    """Give every text in a value, secret or not."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from texts(each)
+
+
+def secrets(value: object) -> Iterator[str]:
+    """Give every secret text in a value."""
+    if isinstance(value, dict):
+        if value.keys() == {"secret"}:
+            yield from texts(value)
+        else:
+            for each in value.values():
+                yield from secrets(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from secrets(each)
