@@ -98,6 +98,13 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-
 bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=web_servers
 	$(BIN)/python bench/$(or $(B),live).py $(ARGS)
 
+.PHONY: deploy destroy
+deploy: $(VENV)/.infra ## Make six hosts on AWS by Pulumi and start everything there, e.g. make deploy STACK=prod
+	@$(BIN)/python infra/deploy.py up $(or $(STACK),dev)
+
+destroy: $(VENV)/.infra ## Remove what `make deploy` made, data included, once you have typed its name
+	@$(BIN)/python infra/deploy.py down $(or $(STACK),dev)
+
 wheel: $(VENV)/.runtime assets ## Build dist/celeriac-*.whl with the assets inside
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 

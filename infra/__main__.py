@@ -3,7 +3,7 @@
 import pulumi
 from pulumi_aws import ec2, get_caller_identity_output, get_region_output
 
-import hosts
+import costs
 import parameters
 from celeriac.topology import FLASK, FLOWER, RABBITMQ, ROLES
 from credentials import create_credentials
@@ -14,6 +14,7 @@ from machine_image import machine_image
 from names import Names
 from network import Network, NetworkArgs
 from parameters import Parameters
+from plan import planned_hosts
 from release import Release
 from stack_config import read_stack_config
 from tags import tags
@@ -52,6 +53,7 @@ identities = {
     for role in ROLES
 }
 image = machine_image(config)
+planned = planned_hosts(config.worker_count)
 machines = {
     name: Host(
         name,
@@ -68,7 +70,7 @@ machines = {
             depends_on=told.of(role.name),
         ),
     )
-    for name, role in hosts.planned_hosts(config.worker_count).items()
+    for name, role in planned.items()
 }
 ec2.EipAssociation(
     "web",
@@ -102,3 +104,4 @@ pulumi.export(
         for name, machine in machines.items()
     },
 )
+pulumi.export("monthly_cost", costs.told(config, planned))

@@ -8,24 +8,15 @@ from pulumi_aws import ebs, ec2
 
 import parameters
 import startup
-from celeriac.topology import CELERY, FLASK, RABBITMQ, REDIS, ROLES, Role
+from celeriac.topology import Role
 from identity import Identity
 from names import Names
 from network import Network
+from plan import KEEPS_DATA
 from stack_config import StackConfig
 from tags import tags
 
-KEEPS_DATA = (RABBITMQ, REDIS, FLASK)
-"""They have a volume that outlives the instance: messages, results and marks, the history."""
-
 DEVICE = "/dev/sdf"
-
-
-def planned_hosts(worker_count: int) -> dict[str, Role]:
-    """Map the name of each host to its role; workers are numbered from 1."""
-    workers = {f"worker{number}-ec2": CELERY for number in range(1, worker_count + 1)}
-    others = {host: role for role in ROLES if role is not CELERY for host in role.hosts}
-    return others | workers
 
 
 @dataclass(frozen=True)

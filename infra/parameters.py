@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pulumi
 from pulumi_aws import ssm
 
-from celeriac.topology import CELERY, FLASK, FLOWER, RABBITMQ, REDIS
+from celeriac.topology import CELERY, FLASK, FLOWER, RABBITMQ, REDIS, ROLES
 from credentials import CLIENTS, Credentials
 from names import full_name
 from tags import tags
@@ -40,8 +40,11 @@ def environments(credentials: Credentials, public_url: pulumi.Input[str]) -> dic
     found[FLOWER.name] |= {"FLOWER_PASSWORD": credentials.flower}
     found[RABBITMQ.name] = _passwords("RABBITMQ", credentials.rabbitmq)
     found[REDIS.name] = _passwords("REDIS", credentials.redis)
-    # The security groups stand before every port.
-    return {role: {"LISTEN_ON": "0.0.0.0", **each} for role, each in found.items()}  # noqa: S104
+    for role in ROLES:
+        if role.ports:
+            # The security groups stand before every port.
+            found[role.name]["LISTEN_ON"] = "0.0.0.0"  # noqa: S104
+    return found
 
 
 def _client(role: str, credentials: Credentials) -> Environment:

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from celeriac.topology import ROLES
 from infra_stack import KEY, UNKNOWN, Resource, Stack, deployed, secrets, texts
@@ -12,6 +14,7 @@ from infra_stack import KEY, UNKNOWN, Resource, Stack, deployed, secrets, texts
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
+ROOT = Path(__file__).parents[2]
 PARAMETER = "aws:ssm/parameter:Parameter"
 VOLUME = "aws:ebs/volume:Volume"
 UNTAGGED = ("Association", "Attachment", "Policy", "Record", "PublicAccessBlock", "RandomPassword")
@@ -136,7 +139,6 @@ def test_role_is_told_where_the_others_are_and_its_own_secrets_alone() -> None:
     stack = deployed()
 
     assert _told(stack, "celery") == {
-        "LISTEN_ON": "0.0.0.0",  # noqa: S104 # The security groups stand before it.
         "RABBITMQ_HOST": "rabbitmq-ec2.celeriac.internal",
         "REDIS_HOST": "redis-ec2.celeriac.internal",
         "RABBITMQ_CELERY_PASSWORD": "SECRETrabbitmq-celery",
@@ -155,6 +157,16 @@ def test_role_is_told_where_the_others_are_and_its_own_secrets_alone() -> None:
     }
     assert _told(stack, "flask")["CELERIAC_PUBLIC_URL"] == "http://203.0.113.200:5000"
     assert "CELERIAC_MESSAGE_KEYS" not in _told(stack, "flower")
+
+
+@pytest.mark.parametrize("role", [role.name for role in ROLES])
+def test_compose_knows_what_a_role_is_told_and_is_told_every_password(role: str) -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    own = json.dumps([each for each in services.values() if role in each["profiles"]])
+    told = _told(deployed(), role).keys()
+
+    assert {name for name in told if not re.search(rf"\b{name}\b", own)} == set()
+    assert set(re.findall(r"\b(?:RABBITMQ|REDIS|FLOWER)[A-Z_]*_PASSWORD\b", own)) <= told
 
 
 def test_every_parameter_is_encrypted(stack: Stack) -> None:

@@ -1,7 +1,9 @@
 """The network, and who may reach what in it."""
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from infra_stack import INGRESS, Resource, Stack, deployed
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
+ROOT = Path(__file__).parents[2]
 ADMIN = "198.51.100.7/32"
 WORLD = "0.0.0.0/0"
 EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
@@ -111,6 +114,20 @@ def test_hosts_have_names_in_a_zone_of_the_vpc_alone() -> None:
     assert records == {
         f"{host}.celeriac.internal": ("A", ["10.0.1.10"]) for host in stack.instances()
     }
+
+
+def test_picture_in_the_documentation_is_the_topology() -> None:
+    text = (ROOT / "docs" / "deploy-aws.md").read_text(encoding="utf-8")
+    picture = text.partition("```mermaid")[2].partition("```")[0]
+    arrows = set(re.findall(r"(\w+)(?:[\[(].*?)? -- (\d+) --> (\w+)", picture))
+
+    for door in DOORS:
+        port = str(door.role.ports[door.port])
+        target = door.role.hosts[0].removesuffix("-ec2")
+        for role in door.roles:
+            for host in role.hosts:
+                assert (host.removesuffix("-ec2"), port, target) in arrows
+        assert door.people == "nobody" or port in picture
 
 
 @pytest.fixture

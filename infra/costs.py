@@ -1,0 +1,47 @@
+"""What a stack costs a month, about: list prices of AWS in us-east-1, in US dollars.
+
+Source: AWS's price lists of EC2 (on demand), EBS, VPC (public addresses) and Route 53, written down
+from memory in November 2026: look there before you rely on it. Traffic, taxes and what an account
+has for free are not in it.
+"""
+
+from collections.abc import Mapping
+
+from celeriac.topology import Role
+from plan import KEEPS_DATA
+from stack_config import StackConfig
+
+HOURS = 730
+
+HOUR_USD = {
+    "t3.micro": 0.0104,
+    "t3.small": 0.0208,
+    "t3.medium": 0.0416,
+    "t3.large": 0.0832,
+    "t4g.micro": 0.0084,
+    "t4g.small": 0.0168,
+    "t4g.medium": 0.0336,
+    "t4g.large": 0.0672,
+}
+ADDRESS_HOUR_USD = 0.005
+DISK_GB_MONTH_USD = 0.08
+ZONE_MONTH_USD = 0.50
+
+
+def month_usd(config: StackConfig, hosts: Mapping[str, Role]) -> float | None:
+    """Give the cost of a month, or nothing where the table lacks an instance type."""
+    types = [config.instance_types[role.name] for role in hosts.values()]
+    if set(types) - HOUR_USD.keys():
+        return None
+    disks_gb = config.root_volume_gb * len(hosts)
+    disks_gb += config.data_volume_gb * sum(role in KEEPS_DATA for role in hosts.values())
+    hourly = sum(HOUR_USD[each] + ADDRESS_HOUR_USD for each in types)
+    return round(hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD, 2)
+
+
+def told(config: StackConfig, hosts: Mapping[str, Role]) -> str:
+    """Say the cost of a month in one line."""
+    cost = month_usd(config, hosts)
+    if cost is None:
+        return f"unknown: the price of one of {sorted(set(config.instance_types.values()))}"
+    return f"about {cost:.0f} USD a month in us-east-1, without traffic"

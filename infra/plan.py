@@ -1,0 +1,13 @@
+"""Which hosts a stack has, and which of them keep data."""
+
+from celeriac.topology import CELERY, FLASK, RABBITMQ, REDIS, ROLES, Role
+
+KEEPS_DATA = (RABBITMQ, REDIS, FLASK)
+"""They have a volume that outlives the instance: messages, results and marks, the history."""
+
+
+def planned_hosts(worker_count: int) -> dict[str, Role]:
+    """Map the name of each host to its role; workers are numbered from 1."""
+    workers = {f"worker{number}-ec2": CELERY for number in range(1, worker_count + 1)}
+    others = {host: role for role in ROLES if role is not CELERY for host in role.hosts}
+    return others | workers

@@ -1,0 +1,23 @@
+"""The cost that is told is the cost of the instances and disks that the program asks for."""
+
+import pytest
+
+from costs import ADDRESS_HOUR_USD, DISK_GB_MONTH_USD, HOUR_USD, HOURS, ZONE_MONTH_USD
+from infra_stack import Stack, deployed
+
+# Pulumi and its AWS package take long to import on a busy machine.
+pytestmark = pytest.mark.timeout(300)
+
+
+def _cost(stack: Stack) -> float:
+    hosts = [host.inputs for host in stack.instances().values()]
+    disks_gb = sum(host["rootBlockDevice"]["volumeSize"] for host in hosts)
+    disks_gb += sum(each.inputs["size"] for each in stack.of("aws:ebs/volume:Volume"))
+    hourly = sum(HOUR_USD[host["instanceType"]] + ADDRESS_HOUR_USD for host in hosts)
+    return hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD
+
+
+def test_cost_of_a_month_is_that_of_what_is_made() -> None:
+    stack = deployed()
+
+    assert stack.outputs["monthly_cost"].startswith(f"about {_cost(stack):.0f} USD a month")
