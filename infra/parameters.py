@@ -33,6 +33,8 @@ def environments(credentials: Credentials, public_url: pulumi.Input[str]) -> dic
     message_keys = pulumi.Output.concat("stack:", credentials.message_key)
     found[FLASK.name] |= {
         "CELERIAC_PUBLIC_URL": public_url,
+        "CELERIAC_FLOWER_URL": f"http://{full_name(FLOWER.hosts[0])}:{FLOWER.ports['flower']}",
+        "FLOWER_PASSWORD": credentials.flower,
         "CELERIAC_SECRET_KEY": credentials.secret_key,
         "CELERIAC_MESSAGE_KEYS": message_keys,
     }

@@ -43,7 +43,8 @@ DOORS = (
     Door(RABBITMQ, "amqp", roles=(FLASK, CELERY, FLOWER)),
     Door(RABBITMQ, "management", people="admins"),
     Door(REDIS, "redis", roles=(FLASK, CELERY, FLOWER)),
-    Door(FLOWER, "flower", people="admins"),
+    # The web shows Flower's pages to those who have signed in.
+    Door(FLOWER, "flower", roles=(FLASK,), people="admins"),
 )
 
 QUEUE = "celery_see"

@@ -154,8 +154,13 @@ def test_role_is_told_where_the_others_are_and_its_own_secrets_alone() -> None:
         "CELERIAC_MESSAGE_KEYS",
         "CELERIAC_SECRET_KEY",
         "CELERIAC_PUBLIC_URL",
+        "CELERIAC_FLOWER_URL",
+        "FLOWER_PASSWORD",
     }
     assert _told(stack, "flask")["CELERIAC_PUBLIC_URL"] == "http://203.0.113.200:5000"
+    assert (
+        _told(stack, "flask")["CELERIAC_FLOWER_URL"] == "http://flower-ec2.celeriac.internal:5555"
+    )
     assert "CELERIAC_MESSAGE_KEYS" not in _told(stack, "flower")
 
 
