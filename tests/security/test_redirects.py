@@ -2,7 +2,7 @@
 
 import re
 
-from flask import Flask, redirect, request
+from flask import redirect, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,17 +28,19 @@ def test_ways_back_are_pages_of_ours(web: AccessApp, count: Count) -> None:
     def follow(written: str, before: str) -> None:
         nonlocal tried
         tried += 1
-        place = _place_of(web.app, before + written)
+        place = _place_of(before + written)
         assert place.isascii() and place.isprintable(), "nothing that ends a header"
         assert not _leads_elsewhere(place)
 
-    follow()
+    with web.app.test_request_context("/sign-in"):
+        follow()
     count("ways back to other sites", tried)
 
 
 def test_pages_of_ours_are_found_again(web: AccessApp) -> None:
-    for asked in ("/runs?state=FAILURE&q=a%20b", "/tasks/text.reverse", "/queues#queue-x", "/"):
-        assert _place_of(web.app, asked) == asked
+    with web.app.test_request_context("/sign-in"):
+        for asked in ("/runs?state=FAILURE&q=a%20b", "/tasks/text.reverse", "/queues#queue-x", "/"):
+            assert _place_of(asked) == asked
 
 
 def test_reader_of_addresses_knows_what_leads_elsewhere() -> None:
@@ -55,11 +57,10 @@ def test_reader_of_addresses_knows_what_leads_elsewhere() -> None:
     assert not any(map(_leads_elsewhere, ("/", "/runs?next=//evil", "/..//evil", "/:x")))
 
 
-def _place_of(app: Flask, asked: str) -> str:
+def _place_of(asked: str) -> str:
     """Give the address as the header has it that goes out."""
-    with app.test_request_context("/sign-in"):
-        answer = redirect(way_back(asked), 303)
-        return answer.get_wsgi_headers(request.environ)["Location"]
+    answer = redirect(way_back(asked), 303)
+    return answer.get_wsgi_headers(request.environ)["Location"]
 
 
 def _leads_elsewhere(place: str) -> bool:
