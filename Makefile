@@ -24,11 +24,11 @@ COMPOSE = $(COMPOSE_ENV) docker compose
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help up install assets image compose-up compose-backup compose-restore compose-test test unit \
-	security integration e2e faults picture check arch format lock bench wheel clean
+	security integration e2e faults picture check arch audit format lock bench wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  Options: PYTHON=python3.12, ARGS="..." for up, test (and each tier), bench and lock'
+	@echo '  Options: PYTHON=python3.12, ARGS="..." for up, test (and each tier), audit, bench and lock'
 
 up: install assets ## Start everything on this machine, e.g. make up ARGS="--port 8000"
 	@$(BIN)/celeriac up $(ARGS)
@@ -86,6 +86,11 @@ check: $(VENV)/.dev $(VENV)/.infra arch ## Check format, lint, types and archite
 arch: $(VENV)/.dev ## Check who imports whom
 	$(BIN)/lint-imports
 
+audit: $(VENV)/.audit $(NPM) ## Look up the pinned dependencies among known vulnerabilities (asks the network)
+	@for each in dev node audit; do echo "requirements/$$each.txt" && $(VENV)/audit/bin/pip-audit \
+		--strict --disable-pip --progress-spinner off -r requirements/$$each.txt $(ARGS) || exit 1; done
+	$(BIN)/python frontend/build.py audit
+
 format: $(VENV)/.dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
@@ -94,6 +99,7 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-
 	$(LOCK) pyproject.toml --group dev --constraint requirements/base.txt -o requirements/dev.txt
 	$(LOCK) --group infra --constraint requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group node -o requirements/node.txt
+	$(LOCK) --group audit -o requirements/audit.txt
 
 bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=web_servers
 	$(BIN)/python bench/$(or $(B),live).py $(ARGS)
@@ -130,6 +136,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 $(VENV)/.infra: requirements/infra.txt $(VENV)/.runtime
 	@echo "Installing Pulumi's packages for infra/ into $(VENV)"
 	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/infra.txt && touch $@
+
+# Apart from the rest, since it brings a pip of its own.
+$(VENV)/.audit: requirements/audit.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check install -qq --require-hashes -r requirements/audit.txt && touch $@
 
 $(VENV)/.node: requirements/node.txt | $(BIN)/python
 	@$(PIP_INSTALL) --require-hashes -r requirements/node.txt && touch $@

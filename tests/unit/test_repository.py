@@ -46,6 +46,7 @@ def test_requirements_pin_what_pyproject_asks_for() -> None:
         "dev.txt": [*PYPROJECT["project"]["dependencies"], *groups["build"], *dev],
         "infra.txt": groups["infra"],
         "node.txt": groups["node"],
+        "audit.txt": groups["audit"],
     }
 
     for file, requirements in wanted.items():
