@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from flask_openapi import OpenAPI
 from werkzeug.datastructures import MultiDict
+from werkzeug.test import TestResponse
 
 from access_app import AccessApp
 from attack import LOG_OUT, PAGE, STREAMS, Count, addresses, clients
@@ -90,6 +91,12 @@ def _targets(web: AccessApp, chance: random.Random) -> Iterator[tuple[str, str]]
         yield chance.choice(found)
 
 
+def _failed_in_flower(path: str, answer: TestResponse) -> bool:
+    """Tell whether Flower itself has no answer to this, which the web says in its own words."""
+    found = answer.get_json(silent=True) or {}
+    return path.startswith("/flower/") and found.get("code") == "flower_unavailable"
+
+
 @pytest.mark.timeout(300)
 def test_malformed_requests_are_refused_and_never_fail(
     web: AccessApp, callers: list[FlaskClient], count: Count
@@ -106,7 +113,9 @@ def test_malformed_requests_are_refused_and_never_fail(
             asked, method=method, data=body, headers=headers, content_type=kind
         )
         sent = f"{method} {asked} {headers} {kind} {body[:80]!r}: {answer.status}"
-        assert answer.status_code < 500, f"{sent} {answer.text[:300]}"
+        assert answer.status_code < 500 or _failed_in_flower(path, answer), (
+            f"{sent} {answer.text[:300]}"
+        )
         if answer.mimetype != "text/event-stream":  # It has no end.
             assert TRACEBACK not in answer.text, sent
         answer.close()

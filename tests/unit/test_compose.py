@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from celeriac.settings import Settings
+from celeriac.settings import Settings, load_settings
 from celeriac.topology import FLASK, ROLES, Role
 
 ROOT = Path(__file__).parents[2]
@@ -80,12 +80,13 @@ def test_every_secret_is_generated_and_none_has_a_default(tmp_path: Path) -> Non
         name
         for service in SERVICES.values()
         for name in service.get("environment", ())
-        if name.endswith(("_PASSWORD", "_SECRET_KEY"))
+        if name.endswith(("_PASSWORD", "_SECRET_KEY", "_KEYS"))
     }
 
     assert names | passed == made.keys()
     assert {asked[name] for name in names} == {":-"}
-    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in made.values())
+    assert all(re.fullmatch("(first:)?[0-9a-f]{64}", secret) for secret in made.values())
+    assert load_settings(join_stack=False, message_keys=made["CELERIAC_MESSAGE_KEYS"])
     assert len(set(made.values())) == len(made)
 
 
