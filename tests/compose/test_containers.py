@@ -115,6 +115,7 @@ def test_all_is_restored_where_there_was_nothing_left(hosts: Hosts, tmp_path: Pa
     hosts.wait_for([old])
     hosts.compose("celery", "stop")
     waiting = hosts.submit(10, "waiting")
+    assert len(waiting) == 10
     for role in KEEPERS:
         hosts.data(role, "save", tmp_path / f"{role}.tar.gz")
 
@@ -125,3 +126,4 @@ def test_all_is_restored_where_there_was_nothing_left(hosts: Hosts, tmp_path: Pa
 
     # The token is a restored one, too.
     hosts.wait_for([old, *waiting])
+    assert hosts.call(f"/api/v1/runs/{old}").json["result"] == "olleh"

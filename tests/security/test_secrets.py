@@ -120,10 +120,8 @@ def places(
     postgres_server: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Servers]:
-    word = {name: quote(secret, safe="") for name, secret in ODD.items()}
-    database = postgres_server.create_database("secrets").replace(
-        f"{USER}@", f"{USER}:{word['history']}@"
-    )
+    history = f"{USER}:{quote(ODD['history'], safe='')}@"
+    database = postgres_server.create_database("secrets").replace(f"{USER}@", history)
     with ExitStack() as stack:
         redis = stack.enter_context(servers.redis_server(tmp_path_factory.mktemp("redis")))
         vhost = stack.enter_context(rabbitmq_server.fresh_vhost()).rpartition("/")[2]
@@ -141,32 +139,35 @@ def places(
         rabbitmq_server.api("PUT", f"permissions/{vhost}/ann", rights)
         with redis.client() as client:
             client.config_set("requirepass", ODD["redis"])
-        broker_port, redis_port = links["broker"].port, links["redis"].port
-        keys = f"new:{ODD['new message key']},old:{ODD['old message key']}"
-        yield Servers(
-            rabbitmq_server,
-            redis,
-            links,
-            {
-                "CELERIAC_BROKER_URL": f"amqp://ann:{word['broker']}@{LOOPBACK}:{broker_port}/{vhost}",
-                "CELERIAC_REDIS_URL": f"redis://:{word['redis']}@{LOOPBACK}:{redis_port}/0",
-                "CELERIAC_HISTORY_URL": links["history"].url(database),
-                "CELERIAC_SMTP_URL": f"smtp://ann:{word['mail']}@{LOOPBACK}:{mail.port}",
-                "CELERIAC_SECRET_KEY": ODD["secret key"],
-                "CELERIAC_MESSAGE_KEYS": keys,
-                "CELERIAC_AUTHENTICATION": "on",
-                "CELERIAC_OIDC_ISSUER": f"http://{LOOPBACK}:1/away",
-                "CELERIAC_OIDC_CLIENT_ID": "celeriac",
-                "CELERIAC_OIDC_DEFAULT_ROLE": "viewer",
-                "CELERIAC_OIDC_CLIENT_SECRET": ODD["provider"],
-                "CELERIAC_TASKS": "celeriac.tasks,leaky_tasks",
-                "CELERIAC_LOG_LEVEL": "DEBUG",
-                "CELERIAC_STOP_GRACE_S": "2",
-                "CELERIAC_PUBLISH_TIMEOUT_S": "20",
-                "PYTHONPATH": str(Path(__file__).parents[1]),
-            },
-        )
+        settings = _settings(links, vhost, database, mail.port)
+        yield Servers(rabbitmq_server, redis, links, settings)
         rabbitmq_server.api("DELETE", "users/ann")
+
+
+def _settings(
+    links: Mapping[str, Link], vhost: str, database: str, mail_port: int
+) -> dict[str, str]:
+    """Give settings with a secret wherever one can be."""
+    word = {name: quote(secret, safe="") for name, secret in ODD.items()}
+    broker, redis = (f"{LOOPBACK}:{links[name].port}" for name in ("broker", "redis"))
+    return {
+        "CELERIAC_BROKER_URL": f"amqp://ann:{word['broker']}@{broker}/{vhost}",
+        "CELERIAC_REDIS_URL": f"redis://:{word['redis']}@{redis}/0",
+        "CELERIAC_HISTORY_URL": links["history"].url(database),
+        "CELERIAC_SMTP_URL": f"smtp://ann:{word['mail']}@{LOOPBACK}:{mail_port}",
+        "CELERIAC_SECRET_KEY": ODD["secret key"],
+        "CELERIAC_MESSAGE_KEYS": f"new:{ODD['new message key']},old:{ODD['old message key']}",
+        "CELERIAC_AUTHENTICATION": "on",
+        "CELERIAC_OIDC_ISSUER": f"http://{LOOPBACK}:1/away",
+        "CELERIAC_OIDC_CLIENT_ID": "celeriac",
+        "CELERIAC_OIDC_DEFAULT_ROLE": "viewer",
+        "CELERIAC_OIDC_CLIENT_SECRET": ODD["provider"],
+        "CELERIAC_TASKS": "celeriac.tasks,leaky_tasks",
+        "CELERIAC_LOG_LEVEL": "DEBUG",
+        "CELERIAC_STOP_GRACE_S": "2",
+        "CELERIAC_PUBLISH_TIMEOUT_S": "20",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
 
 
 @dataclass

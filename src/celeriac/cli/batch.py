@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from celeriac.cli.input_file import opened
 from celeriac.errors import CeleriacError, TransientError, UnconfirmedError
 from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import LineAnswer
 
-STDIN = "-"
 MOST_RANGES = 10
 File = Annotated[
     str, typer.Argument(help="NDJSON, one submission a line; - is standard input.", metavar="FILE")
@@ -35,7 +35,7 @@ def batch(file: File) -> None:
     settings = load_settings()
     counts = {True: 0, False: 0}
     again: list[int] = []
-    with _opened(file) as lines, _progress(lines) as show:
+    with opened(file) as lines, _progress(lines) as show:
         for answer in Runs.of(settings).batch(lines, settings.max_body_bytes):
             counts[answer.error is None] += 1
             sys.stdout.buffer.write(answer_line(answer))
@@ -74,19 +74,6 @@ def _ranges(lines: Sequence[int]) -> str:
     words = [f"{group[0]}-{group[-1]}" if len(group) > 1 else f"{group[0]}" for group in groups]
     more = f" and {len(words) - MOST_RANGES} more" if len(words) > MOST_RANGES else ""
     return f"line{'s' if len(lines) > 1 else ''} {', '.join(words[:MOST_RANGES])}{more}"
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == STDIN:
-        yield sys.stdin.buffer
-        return
-    try:
-        opened = open(file, "rb")  # noqa: SIM115 - Closed below.
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}.") from None
-    with opened:
-        yield opened
 
 
 @contextmanager

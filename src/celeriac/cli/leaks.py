@@ -1,20 +1,16 @@
 """Where a log shows a secret of the settings; what is found is named and never shown."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
-import typer
-
+from celeriac.cli.input_file import STDIN, opened
 from celeriac.masking import masked
 from celeriac.setting_secrets import secrets_of
 from celeriac.settings import Settings
 
-STDIN = "-"
 LOCK = "lock"
 LONGEST_LINE_BYTES = 65_536
 ADDRESS = "a password in an address"
@@ -90,19 +86,6 @@ def logs_of(data_dir: Path) -> list[str]:
 
 
 def _lines_of(log: str) -> Iterator[bytes]:
-    with _opened(log) as file:
+    with opened(log) as file:
         while line := file.readline(LONGEST_LINE_BYTES):
             yield line
-
-
-@contextmanager
-def _opened(log: str) -> Iterator[BinaryIO]:
-    if log == STDIN:
-        yield sys.stdin.buffer
-        return
-    try:
-        opened = open(log, "rb")  # noqa: SIM115 - Closed below.
-    except OSError as error:
-        raise typer.BadParameter(f"{log} cannot be read: {error.strerror}.") from None
-    with opened:
-        yield opened
