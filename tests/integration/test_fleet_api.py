@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from celeriac.fleet import PAUSED_QUEUES
-from celeriac.redis_client import connect
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
@@ -42,18 +40,21 @@ def client(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def paused(client: FlaskClient, services: Services) -> Iterator[None]:
+def paused(client: FlaskClient) -> Iterator[None]:
     """Hold the queue `other` back with two runs in it."""
-    client.post(f"{API}/queues/other/pause")
-    eventually(lambda: _worker(client)["paused"] == ["other"])
-    for _ in range(2):
-        body = {"args": {"text": "abc"}, "options": {"queue": "other"}}
-        assert client.post(f"{API}/tasks/text.reverse/runs", json=body).status_code == 202
-    eventually(lambda: client.get(f"{API}/queues/other").json["ready"] == 2)
-    yield
-    client.post(f"{API}/queues/other/purge", json={"confirm": "other"})
-    with connect(services.redis_url) as redis:
-        redis.delete(PAUSED_QUEUES)
+    try:
+        client.post(f"{API}/queues/other/pause")
+        eventually(lambda: _worker(client)["paused"] == ["other"], deadline_s=30)
+        for _ in range(2):
+            body = {"args": {"text": "abc"}, "options": {"queue": "other"}}
+            assert client.post(f"{API}/tasks/text.reverse/runs", json=body).status_code == 202
+        eventually(lambda: client.get(f"{API}/queues/other").json["ready"] == 2)
+        yield
+    finally:
+        client.post(f"{API}/queues/other/purge", json={"confirm": "other"})
+        client.post(f"{API}/queues/other/resume")
+        # The next test would take what the worker said last for an answer to its own pause.
+        eventually(lambda: _worker(client)["paused"] == [], deadline_s=30)
 
 
 def _worker(client: FlaskClient) -> dict[str, Any]:
