@@ -74,6 +74,16 @@ def test_it_knows_nobody_else(valkey: EmbeddedValkey, credentials: str) -> None:
         client.ping()
 
 
+def test_it_keeps_what_was_written_in_one_transaction(tmp_path: Path) -> None:
+    with DataFolder(tmp_path) as folder:
+        valkey = EmbeddedValkey.prepare(folder)
+        with _running(valkey), Redis.from_url(valkey.redis_url.get_secret_value()) as client:
+            client.pipeline(transaction=True).set("a", 1).set("b", 2).execute()
+
+        with _running(valkey), Redis.from_url(valkey.redis_url.get_secret_value()) as client:
+            assert eventually(lambda: client.mget("a", "b"), deadline_s=60) == [b"1", b"2"]
+
+
 def test_it_takes_over_the_data_of_an_earlier_version_which_had_no_users(tmp_path: Path) -> None:
     port = free_port()
     with DataFolder(tmp_path) as folder:
