@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import ConnectionError, NoScriptError, TimeoutError
 
 from celeriac.events import (
     KEEP_WAITING_S,
@@ -25,6 +25,7 @@ from celeriac.events import (
     Event,
     record_fields,
 )
+from celeriac.exchange import exchange
 
 _SCRIPT = files("celeriac").joinpath("changes.lua").read_text()
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -100,10 +101,13 @@ def write_change(client: Any, change: Change) -> Verdict:
     """
     call = _call(change)
     try:
+        answer = exchange(client, [("EVALSHA", _SHA, *call)])[0]
+    except (ConnectionError, TimeoutError):
+        # The client knows how often to try again, and how long to wait before.
         answer = client.evalsha(_SHA, *call)
-    except NoScriptError:
+    if isinstance(answer, NoScriptError):
         answer = client.eval(_SCRIPT, *call)
-    return Verdict(answer.decode())
+    return _verdict(answer)
 
 
 def write_changes(client: Any, changes: Sequence[Change]) -> list[Verdict]:
@@ -116,7 +120,7 @@ def write_changes(client: Any, changes: Sequence[Change]) -> list[Verdict]:
         pipe.script_load(_SCRIPT)
         for change in changes:
             pipe.evalsha(_SHA, *_call(change))
-        return [Verdict(answer.decode()) for answer in pipe.execute()[1:]]
+        return [_verdict(answer) for answer in pipe.execute()[1:]]
 
 
 def take_back_starts(client: Any, attempts: Mapping[str, int]) -> None:
@@ -128,6 +132,12 @@ def take_back_starts(client: Any, attempts: Mapping[str, int]) -> None:
     if attempts:
         keys = [RECORD_PREFIX + run_id for run_id in attempts]
         client.eval(_TAKE_BACK, len(keys), *keys, *attempts.values())
+
+
+def _verdict(answer: Any) -> Verdict:
+    if isinstance(answer, Exception):
+        raise answer
+    return Verdict(answer.decode())
 
 
 def _call(change: Change) -> list[Any]:

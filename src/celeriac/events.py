@@ -170,13 +170,16 @@ def _record(event: Event) -> dict[str, Any]:
 
 def as_object(values: Mapping[str, Any]) -> str:
     """Write a JSON object; a value that JSON does not know takes none of the others with it."""
-    return "{" + ", ".join(f"{json.dumps(n)}: {as_json(v)}" for n, v in values.items()) + "}"
+    try:
+        return _ASCII.encode(values)
+    except Exception:  # Values may be of anybody's types.
+        return "{" + ", ".join(f"{json.dumps(n)}: {as_json(v)}" for n, v in values.items()) + "}"
 
 
 def as_json(value: Any, *, ascii_only: bool = True) -> str:
     """Write JSON, come what may: an event that cannot be written would lose its run."""
     try:
-        return json.dumps(value, default=_plain, ensure_ascii=ascii_only, allow_nan=False)
+        return (_ASCII if ascii_only else _UNICODE).encode(value)
     except Exception:  # Values may be of anybody's types.
         return json.dumps(_fit(value), ensure_ascii=ascii_only)
 
@@ -199,3 +202,8 @@ def _shown(value: Any) -> str:
 def _plain(value: Any) -> str:
     # As it is: in UTC it may lie beyond what a date can tell, and one without a zone has none.
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+# Made once: every change of a run writes some twenty values.
+_ASCII = json.JSONEncoder(default=_plain, allow_nan=False)
+_UNICODE = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)

@@ -29,6 +29,7 @@ KINDS = {
 }
 ENDED_AT = "celeriac_ended_at"
 """The attribute of a request that has when its attempt ended by sending the next one."""
+_ABOUT = "celeriac_about"
 
 
 def event_of(
@@ -116,9 +117,20 @@ def _progress(reported: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_request(app: Celery, keeping: Keeping, request: Any) -> dict[str, Any]:
-    """Give what the worker knows of the run, so that any one event tells all of it."""
+    """Give what the worker knows of the run, so that any one event tells all of it.
+
+    It is found out once for an attempt: its task may change what it was given, as it executes.
+    """
     if request is None:
         return {}
+    about: dict[str, Any] | None = getattr(request, _ABOUT, None)
+    if about is None:
+        about = _found_out(app, keeping, request)
+        setattr(request, _ABOUT, about)
+    return about
+
+
+def _found_out(app: Celery, keeping: Keeping, request: Any) -> dict[str, Any]:
     task = getattr(request, "task", None)
     return _place(request) | {
         "task": task,
