@@ -101,7 +101,7 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-
 	$(LOCK) --group node -o requirements/node.txt
 	$(LOCK) --group audit -o requirements/audit.txt
 
-bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=web_servers
+bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=worker, B=web_servers
 	$(BIN)/python bench/$(or $(B),live).py $(ARGS)
 
 .PHONY: deploy destroy
