@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from access_app import CHEAP, PASSWORD, ROOT, AccessApp, access_app, send
-from celeriac.access import Means, Role, Scope, passwords
+from celeriac.access import Means, Role, passwords
 from celeriac.access.links import Links
 from celeriac.exposure import require_closed
 from celeriac.settings import load_settings
@@ -464,67 +463,3 @@ def test_web_on_loopback_asks_nobody(host: str) -> None:
     require_closed(settings)  # It would raise.
 
     assert not settings.authentication
-
-
-class _Run:
-    task, queue = "text.reverse", "slow"
-
-
-class _Runs:
-    """As much of the runs as tells which task and queue a request is about."""
-
-    class catalog:  # noqa: N801 - stands where an attribute does
-        @staticmethod
-        def get(name: str) -> _Run:
-            del name
-            return _Run()
-
-    @staticmethod
-    def get(run_id: str) -> _Run:
-        del run_id
-        return _Run()
-
-
-MANY = ("/api/v1/runs/batch", "/api/v1/runs/cancel", "/api/v1/workers/w/shutdown", "/runs/actions")
-
-
-@pytest.mark.parametrize(
-    ("scope", "let_in"),
-    [
-        (Scope(tasks=("text.*",)), {"submit", "resubmit", "elsewhere"}),
-        (Scope(tasks=("mail.*",)), {"elsewhere-slow"}),
-        (Scope(queues=("slow",)), {"submit", "resubmit", "pause slow", "elsewhere-slow"}),
-        (Scope(queues=("fast",)), {"elsewhere", "pause fast"}),
-        (Scope(), {"submit", "resubmit", "elsewhere", "elsewhere-slow", "pause slow",
-                   "pause fast", *MANY}),
-    ],
-    ids=["its tasks", "other tasks", "its queue", "another queue", "everything"],
-)  # fmt: skip
-def test_limited_token_reaches_its_tasks_and_queues_alone(
-    tmp_path: Path, scope: Scope, let_in: set[str]
-) -> None:
-    with access_app(tmp_path, _Runs()) as web:
-        web.add("ada", Role.OPERATOR)
-        headers = web.bearer("ada", Role.OPERATOR, scope)
-        web.app.config["WTF_CSRF_ENABLED"] = False
-        for endpoint in RULES:
-            web.app.view_functions[endpoint] = lambda **_: "reached"
-        client, submit = web.app.test_client(), "/api/v1/tasks/text.reverse/runs"
-        calls: dict[str, tuple[str, dict[str, Any]]] = {
-            "submit": (submit, {}),
-            "elsewhere": (submit, {"json": {"options": {"queue": "fast"}}}),
-            "elsewhere-slow": (
-                "/tasks/mail.send/runs", {"data": {"options.queue": ["slow", "slow"]}}
-            ),
-            "resubmit": ("/api/v1/runs/r/resubmit", {}),
-            "pause slow": ("/api/v1/queues/slow/pause", {}),
-            "pause fast": ("/queues/fast/pause", {}),
-            **{path: (path, {}) for path in MANY},
-        }  # fmt: skip
-        reached = {
-            name
-            for name, (path, more) in calls.items()
-            if client.post(path, headers=headers, **more).status_code != 403
-        }
-
-    assert reached == let_in

@@ -1,6 +1,6 @@
 """Whether what somebody asks for is within the tasks and queues that they are limited to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from flask import request
@@ -10,6 +10,8 @@ from celeriac.access.errors import ForbiddenError
 from celeriac.web.context import runs
 
 Check = Callable[[Identity], None]
+API: Final = "api"
+"""The blueprint whose views read JSON; those of the others read forms."""
 
 
 def check_reach(who: Identity, kind: str) -> None:
@@ -26,16 +28,13 @@ def check_reach(who: Identity, kind: str) -> None:
 def _check_task(who: Identity) -> None:
     name = _named("name")
     _need(who, task=name)
-    asked = [*_asked_queues()] or [runs().catalog.get(name).queue or ""]
-    for queue in asked:
-        _need(who, queue=queue)
+    _need_queues(who, name, _asked_queues() or [""])
 
 
 def _check_run(who: Identity) -> None:
     run = runs().get(_named("run_id"))
     _need(who, task=run.task or "", queue=run.queue or "")
-    for queue in _asked_queues():
-        _need(who, queue=queue)
+    _need_queues(who, run.task or "", _asked_queues())
 
 
 def _check_queue(who: Identity) -> None:
@@ -65,16 +64,24 @@ def _need(who: Identity, *, task: str | None = None, queue: str | None = None) -
         raise ForbiddenError(f"The queue {queue!r} is not among those that {who.name} may use.")
 
 
+def _need_queues(who: Identity, task: str, asked: Iterable[str]) -> None:
+    """Check each queue that was asked for; an empty one is the task's own."""
+    for queue in asked:
+        _need(who, queue=queue or runs().catalog.get(task).queue or "")
+
+
 def _named(key: str) -> str:
     return str((request.view_args or {})[key])
 
 
-def _asked_queues() -> Iterator[str]:
-    """Give each queue that the request names instead of the task's own."""
-    body: Any = request.get_json(silent=True) if request.is_json else None
-    options = body.get("options") if isinstance(body, dict) else None
-    named = options.get("queue") if isinstance(options, dict) else None
-    if isinstance(named, str):
-        yield named
+def _asked_queues() -> list[str]:
+    """Give each queue that the request names, from where its view reads them."""
+    if request.blueprint == API:
+        body: Any = request.get_json(silent=True)
+        options = body.get("options") if isinstance(body, dict) else None
+        if not isinstance(options, dict) or "queue" not in options:
+            return []
+        named = options["queue"]
+        return [named if isinstance(named, str) else ""]
     request.get_data()  # So that a view can still pass the form on as it came.
-    yield from filter(None, request.form.getlist("options.queue"))
+    return request.form.getlist("options.queue")
