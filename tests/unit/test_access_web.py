@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from access_app import CHEAP, PASSWORD, ROOT, AccessApp, access_app, send
-from celeriac.access import Means, Role, passwords
+from celeriac.access import Entry, Means, Role, passwords
 from celeriac.access.links import Links
 from celeriac.exposure import require_closed
 from celeriac.settings import load_settings
@@ -403,6 +403,55 @@ def test_trail_tells_every_change_and_every_refusal_once(web: AccessApp) -> None
         ("runs.cancel", "", "ok", {"filter": {"task": ["mail.send"]}, "dry_run": False}),
     ]
     assert {e.means for e in web.told()[before:]} == {Means.TOKEN}
+
+
+@pytest.mark.parametrize("levels", [5, 40, 200, 600])
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.VIEWER])
+def test_whatever_is_sent_a_change_is_told_and_the_trail_can_be_read(
+    web: AccessApp, role: Role, levels: int
+) -> None:
+    web.add("ada", Role.ADMIN)
+    web.app.view_functions["api.cancel"] = lambda **_: "done"
+    client, headers = web.app.test_client(), web.bearer("ada", role)
+    for deep in ("[" * levels + "]" * levels, '{"a":' * levels + "1" + "}" * levels):
+        answer = client.post(
+            "/api/v1/runs/r1/cancel",
+            data=f'{{"foreign": {deep}}}',
+            headers=headers,
+            content_type="application/json",
+        )
+        assert answer.status_code == (200 if role is Role.OPERATOR else 403)
+
+    told = [entry for entry in web.told() if entry.action == "run.cancel"]
+    assert [entry.outcome for entry in told] == ["ok" if role is Role.OPERATOR else "forbidden"] * 2
+    assert sum('"run.cancel"' in line for line in web.access.audit.export()) == 2
+    browser = web.signed_in("ada")
+    assert "run.cancel" in browser.get("/admin/audit").text
+
+
+def test_entry_that_is_nested_deep_keeps_nobody_from_reading_the_trail(web: AccessApp) -> None:
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    web.access.audit.record([Entry("ada", Means.CLI, "odd", detail={"foreign": deep})])
+
+    assert any('"odd"' in line for line in web.access.audit.export())
+
+
+def test_what_flower_is_asked_for_is_told_wherever_it_stands(web: AccessApp) -> None:
+    web.add("ada", Role.OPERATOR)
+    web.app.view_functions["flower.cancel"] = lambda **_: "done"
+    client, headers = web.app.test_client(), web.bearer("ada", Role.OPERATOR)
+    path = "/flower/api/task/revoke/r1"
+    client.post(f"{path}?terminate=true&signal=KILL", headers=headers, json={})
+    client.post(f"{path}?signal=KILL", headers=headers, data={"terminate": "1", "signal": "INT"})
+
+    told = [entry.detail for entry in web.told() if entry.action == "run.cancel"]
+    asked = {"order": "revoke", "run_id": "r1"}
+    assert told == [
+        {**asked, "terminate": "true", "signal": "KILL"},
+        {**asked, "terminate": "1", "signal": ["KILL", "INT"]},
+    ]
 
 
 def test_administrator_reads_searches_and_exports_the_trail(web: AccessApp) -> None:

@@ -5,7 +5,7 @@ The database itself refuses to change or remove one.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,7 +46,7 @@ class Entry:
 
     def as_json(self) -> dict[str, Any]:
         """Give it for programs."""
-        return asdict(self) | {"at": self.at.isoformat().replace("+00:00", "Z")}
+        return vars(self) | {"at": self.at.isoformat().replace("+00:00", "Z")}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from celeriac.web.problems import CODE
 KEY: Final = "celeriac.identity"
 """Where in a request's environ it stands who asks; copies of the request have it, too."""
 LONGEST_VALUE: Final = 300
+LONGEST_LIST: Final = 10
+MOST_LEVELS: Final = 2
+"""A filter holds lists; what is nested deeper asks for nothing that there is."""
 
 
 def record_change(response: Response) -> Response:
@@ -61,21 +64,28 @@ def _detail(rule: Rule) -> dict[str, Any]:
 
 
 def _given(rule: Rule) -> dict[str, JsonValue]:
+    """Give what was asked for, wherever it stood: not every view reads what it is sent."""
     if not rule.keeps:
         return {}
     try:
         body = request.get_json(silent=True) if request.is_json else None
-        given = body if isinstance(body, dict) else {**request.args, **request.form}
+        sent: dict[str, list[JsonValue]] = {n: [*found] for n, found in request.values.lists()}
     except HTTPException:  # It is larger than allowed, and nobody has read it.
         return {}
-    return {name: given[name] for name in rule.keeps if name in given}
+    if isinstance(body, dict):
+        sent |= {name: [*sent.get(name, []), value] for name, value in body.items()}
+    kept = {name: sent[name] for name in rule.keeps if name in sent}
+    return {name: found[0] if len(found) == 1 else found for name, found in kept.items()}
 
 
-def _short(value: JsonValue) -> JsonValue:
+def _short(value: JsonValue, levels: int = MOST_LEVELS) -> JsonValue:
     if isinstance(value, str):
         return value[:LONGEST_VALUE]
-    if isinstance(value, list) and len(value) > 10:
-        return [*value[:10], f"and {len(value) - 10} more"]
+    if isinstance(value, list | dict) and not levels:
+        return "..."
+    if isinstance(value, list):
+        more = [f"and {len(value) - LONGEST_LIST} more"] if len(value) > LONGEST_LIST else []
+        return [*(_short(each, levels - 1) for each in value[:LONGEST_LIST]), *more]
     if isinstance(value, dict):
-        return {name: _short(each) for name, each in value.items()}
+        return {name: _short(each, levels - 1) for name, each in value.items()}
     return value
