@@ -65,6 +65,9 @@ test: $(VENV)/.dev $(VENV)/.infra assets ## Install what the tests need, then ru
 unit: ## Run the unit tests only (no network, seconds)
 .PHONY: infra
 infra: $(VENV)/.infra ## Run the tests of the Pulumi program only, without Pulumi's engine and without AWS
+.PHONY: infra-scan
+infra-scan: $(VENV)/.infra $(VENV)/.dev $(VENV)/.scan ## Have checkov look at what the Pulumi program asks for
+	cd tests && $(abspath $(BIN)/python) infra_scan.py $(abspath $(VENV)/scan/bin/checkov)
 security: ## Attack the web with thousands of requests, and tell how many were tried
 integration: ## Run the tests against real servers only
 e2e: ## Run the tests of the whole system only, with a real browser
@@ -100,6 +103,7 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-
 	$(LOCK) --group infra --constraint requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group node -o requirements/node.txt
 	$(LOCK) --group audit -o requirements/audit.txt
+	$(LOCK) --group scan -o requirements/scan.txt
 
 bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=worker, B=web_servers
 	$(BIN)/python bench/$(or $(B),live).py $(ARGS)
@@ -141,6 +145,11 @@ $(VENV)/.infra: requirements/infra.txt $(VENV)/.runtime
 $(VENV)/.audit: requirements/audit.txt | $(BIN)/python
 	@$(BIN)/python -m venv $(VENV)/audit
 	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check install -qq --require-hashes -r requirements/audit.txt && touch $@
+
+# Apart as well, for its old versions.
+$(VENV)/.scan: requirements/scan.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/scan
+	@$(VENV)/scan/bin/python -m pip --disable-pip-version-check install -qq --require-hashes -r requirements/scan.txt && touch $@
 
 $(VENV)/.node: requirements/node.txt | $(BIN)/python
 	@$(PIP_INSTALL) --require-hashes -r requirements/node.txt && touch $@

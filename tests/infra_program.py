@@ -1,9 +1,10 @@
 """Run Pulumi's program in infra/ against mocks, and print what it asked the engine for, as JSON.
 
-A process of its own, since the mocks are global: `python infra_program.py '{"config": {...}}'`.
+A process for each configuration, since the mocks are global: this one takes a configuration a line.
 """
 
 import json
+import os
 import runpy
 import sys
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+import pulumi_aws
 from google.protobuf.json_format import (  # type: ignore[import-untyped] # For one call.
     MessageToDict,
 )
@@ -18,52 +20,10 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.stack import Stack, run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
+from infra_cloud import Cloud
 from infra_stack import UNKNOWN, Resource
 
 PROGRAM = Path(__file__).parents[1] / "infra"
-
-INVOKES: dict[str, dict[str, object]] = {
-    "aws:index/getRegion:getRegion": {"region": "us-east-1", "id": "us-east-1"},
-    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": "123456789012"},
-    "aws:ec2/getAmi:getAmi": {"id": "ami-0123456789abcdef0"},
-}
-
-COMPUTED = {
-    "aws:ec2/subnet:Subnet": {"availabilityZone": "us-east-1a"},
-    "aws:ec2/instance:Instance": {"privateIp": "10.0.1.10", "publicIp": "203.0.113.{number}"},
-    "aws:ec2/eip:Eip": {"publicIp": "203.0.113.200"},
-    "aws:ec2/keyPair:KeyPair": {"keyName": "{name}-key"},
-    "aws:iam/role:Role": {"name": "{name}-role"},
-    "aws:iam/instanceProfile:InstanceProfile": {"name": "{name}-profile"},
-    "aws:route53/zone:Zone": {"zoneId": "zone"},
-    "random:index/randomPassword:RandomPassword": {"result": "SECRET{name}"},
-}
-"""What AWS adds to what it is given. In a preview nobody knows."""
-
-
-class Cloud(mocks.Mocks):
-    """Answers as AWS would, with identifiers made of names."""
-
-    def __init__(self, preview: bool) -> None:
-        self._preview = preview
-        self._number = 0
-
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], list[tuple[str, str]]]:
-        """Answer a look-up without complaints; one that is not in the table is an error."""
-        return INVOKES[args.token], []
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, object]]:
-        """Make a resource, with all that AWS adds to it."""
-        if self._preview:
-            return "", dict(args.inputs)
-        self._number += 1
-        computed = COMPUTED.get(args.typ, {})
-        added = {
-            key: value.format(name=args.name, number=self._number)
-            for key, value in computed.items()
-        }
-        kind = args.typ.rpartition(":")[2].lower()
-        return f"{kind}-{args.name}", {**args.inputs, **added}
 
 
 class Recorder(mocks.MockMonitor):
@@ -105,9 +65,9 @@ def _plain(value: Any) -> Any:
     return UNKNOWN if value == rpc.UNKNOWN else value
 
 
-def run(config: dict[str, str], *, preview: bool, stack: str) -> dict[str, object]:
+def run(config: dict[str, str], cloud: Cloud, preview: bool, stack: str) -> dict[str, Any]:
     """Run the program with a configuration; `preview` as before anything exists."""
-    recorder = Recorder(Cloud(preview))
+    recorder = Recorder(cloud)
     pulumi.runtime.set_mocks(
         recorder.mocks, project="celeriac", stack=stack, preview=preview, monitor=recorder
     )
@@ -127,9 +87,41 @@ def void(_: object) -> None:
     """Take what nobody needs."""
 
 
-if __name__ == "__main__":
-    wanted = json.loads(sys.argv[1])
+def answer(wanted: dict[str, Any]) -> None:
+    """Print what came of one configuration, in one line."""
+    preview = wanted["preview"]
     try:
-        print(json.dumps(run(wanted["config"], preview=wanted["preview"], stack=wanted["stack"])))
+        found = run(wanted["config"], Cloud(preview), preview, wanted["stack"])
     except pulumi.RunError as error:
-        sys.exit(str(error))
+        found = {"error": str(error)}
+    print(json.dumps(found), flush=True)
+
+
+def serve() -> None:
+    """Answer each line of the input in a process of its own, which has imported everything."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            answer(json.loads(line))
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            sys.exit("The program failed; see above")
+
+
+def import_all() -> None:
+    """Import what takes seconds: Pulumi's package for AWS does so when a service is first used."""
+    for service, kind in (
+        ("ebs", "Volume"),
+        ("ec2", "Instance"),
+        ("iam", "Role"),
+        ("route53", "Record"),
+        ("s3", "Bucket"),
+        ("ssm", "Parameter"),
+        ("vpc", "SecurityGroupIngressRule"),
+    ):
+        getattr(getattr(pulumi_aws, service), kind)
+
+
+if __name__ == "__main__":
+    import_all()
+    serve()

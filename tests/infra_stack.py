@@ -1,9 +1,10 @@
 """A stack as the Pulumi program in infra/ asks for it, without Pulumi's engine and without AWS."""
 
+import atexit
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,30 +68,71 @@ class Stack:
         return found
 
 
-def execute(
-    config: Iterable[tuple[str, str]] = (), *, preview: bool = False, stack: str = "dev"
-) -> subprocess.CompletedProcess[str]:
-    """Run the program in a process of its own with exactly this configuration."""
-    wanted = {
-        "config": {f"celeriac:{key}": value for key, value in config},
-        "preview": preview,
-        "stack": stack,
-    }
-    return subprocess.run(
-        [sys.executable, Path(__file__).with_name("infra_program.py"), json.dumps(wanted)],
-        capture_output=True,
-        text=True,
-        check=False,
+VALID = {"adminCidr": "198.51.100.7/32", "publicKeyPath": str(KEY)}
+"""A configuration that suffices."""
+
+
+@cache
+def _program() -> subprocess.Popen[str]:
+    """Start the process that runs the program, once; it ends with this one."""
+    script = Path(__file__).with_name("infra_program.py")
+    program = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    atexit.register(program.communicate)
+    return program
+
+
+def execute(config: Mapping[str, str], *, preview: bool = False) -> dict[str, Any]:
+    """Run the program with exactly this configuration; an `error` is what stopped it."""
+    program = _program()
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write(f"{_wanted(config, preview)}\n")
+    program.stdin.flush()
+    found: dict[str, Any] = json.loads(program.stdout.readline())
+    return found
+
+
+def _wanted(config: Mapping[str, str], preview: bool) -> str:
+    full = {f"celeriac:{key}": value for key, value in config.items()}
+    return json.dumps({"config": full, "preview": preview, "stack": "dev"})
 
 
 @cache
 def deployed(*changes: tuple[str, str], preview: bool = False) -> Stack:
     """Give the stack of a configuration: a valid one, and what is changed in it."""
-    valid = {"adminCidr": "198.51.100.7/32", "publicKeyPath": str(KEY)}
-    done = execute((valid | dict(changes)).items(), preview=preview)
+    found = execute(VALID | dict(changes), preview=preview)
+    assert "error" not in found, found
+    return _stack(found)
+
+
+@dataclass(frozen=True)
+class Life:
+    """A stack that was made in a fake AWS and removed again: what was there, and what was left."""
+
+    stack: Stack
+    made: dict[str, list[Any]]
+    destroyed: list[str]
+    left: dict[str, list[Any]]
+
+
+@cache
+def lived(*changes: tuple[str, str]) -> Life:
+    """Make the stack of a configuration in a fake AWS, and remove it."""
+    script = Path(__file__).with_name("infra_moto.py")
+    done = subprocess.run(
+        [sys.executable, script, _wanted(VALID | dict(changes), preview=False)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
+    return Life(_stack(found["stack"]), found["made"], found["destroyed"], found["left"])
+
+
+def _stack(found: dict[str, Any]) -> Stack:
     return Stack([Resource(**each) for each in found["resources"]], found["outputs"])
 
 

@@ -187,10 +187,17 @@ def test_no_secret_is_anywhere_else(stack: Stack) -> None:
             assert not [
                 each for each in texts(resource.inputs) if "SECRET" in each and "\n" not in each
             ]
-    for host in deployed().instances().values():
-        assert "SECRETr" not in host.inputs["userData"]
     assert not list(secrets(stack.outputs))
     assert "SECRET" not in json.dumps(stack.outputs)
+
+
+def test_no_secret_is_in_any_user_data(stack: Stack) -> None:
+    passwords = stack.of("random:index/randomPassword:RandomPassword")
+    assert len(passwords) == 11
+    for host in stack.instances().values():
+        assert isinstance(host.inputs["userData"], str), "it would be marked as secret"
+        for password in passwords:
+            assert f"SECRET{password.name}" not in host.inputs["userData"]
 
 
 def test_bundle_is_one_commit_behind_a_closed_door() -> None:

@@ -1,0 +1,1 @@
+"""Rules for every resource of a stack, for Pulumi's command line and for the tests."""

@@ -1,0 +1,57 @@
+"""Answers to Pulumi's program in infra/ as AWS would give them, with identifiers made of names."""
+
+from typing import Any
+
+from pulumi.runtime import mocks, rpc
+
+INVOKES: dict[str, dict[str, object]] = {
+    "aws:index/getRegion:getRegion": {"region": "us-east-1", "id": "us-east-1"},
+    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": "123456789012"},
+    "aws:ec2/getAmi:getAmi": {"id": "ami-0123456789abcdef0"},
+}
+
+COMPUTED = {
+    "aws:ec2/subnet:Subnet": {"availabilityZone": "us-east-1a"},
+    "aws:ec2/instance:Instance": {"privateIp": "10.0.1.10", "publicIp": "203.0.113.{number}"},
+    "aws:ec2/eip:Eip": {"publicIp": "203.0.113.200"},
+    "aws:ec2/keyPair:KeyPair": {"keyName": "{name}-key"},
+    "aws:iam/role:Role": {"name": "{name}-role"},
+    "aws:iam/instanceProfile:InstanceProfile": {"name": "{name}-profile"},
+    "aws:route53/zone:Zone": {"zoneId": "zone"},
+    "random:index/randomPassword:RandomPassword": {"result": "SECRET{name}"},
+}
+"""What AWS adds to what it is given. In a preview nobody knows."""
+
+
+class Cloud(mocks.Mocks):
+    """Answers as AWS would, with identifiers made of names."""
+
+    def __init__(self, preview: bool) -> None:
+        self._preview = preview
+        self._number = 0
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], list[tuple[str, str]]]:
+        """Answer a look-up without complaints; one that is not in the table is an error."""
+        return INVOKES[args.token], []
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, object]]:
+        """Make a resource, with all that AWS adds to it."""
+        if self._preview:
+            return "", dict(args.inputs)
+        self._number += 1
+        computed = COMPUTED.get(args.typ, {})
+        added = {
+            key: value.format(name=args.name, number=self._number)
+            for key, value in computed.items()
+        }
+        kind = args.typ.rpartition(":")[2].lower()
+        return f"{kind}-{args.name}", {**args.inputs, **added}
+
+
+def plain_inputs(value: Any) -> Any:
+    """Give inputs as AWS gets them: what is secret has no mark any more."""
+    if rpc.is_rpc_secret(value):
+        return plain_inputs(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: plain_inputs(each) for key, each in value.items()}
+    return [plain_inputs(each) for each in value] if isinstance(value, list) else value
