@@ -1,6 +1,7 @@
 """Who can reach the web and Flower, and by which address."""
 
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from celeriac.errors import ConfigurationError
 from celeriac.settings import Settings
@@ -52,8 +53,19 @@ def require_closed(settings: Settings) -> None:
     Raises:
         ConfigurationError: they could.
     """
-    if not (settings.authentication or is_on_loopback(settings)):
+    if not settings.authentication and (way := _way_in(settings)):
         raise ConfigurationError(
-            f"CELERIAC_HOST is {settings.host}, so everybody who reaches this machine could run "
-            "tasks. Set CELERIAC_AUTHENTICATION=on, or listen on 127.0.0.1."
+            f"{way}, so everybody who comes that way could run tasks. "
+            "Set CELERIAC_AUTHENTICATION=on, or let this machine alone reach the web."
         )
+
+
+def _way_in(settings: Settings) -> str | None:
+    """Tell how others than this machine reach the web; a proxy of theirs does so on loopback."""
+    if not is_on_loopback(settings):
+        return f"CELERIAC_HOST is {settings.host}"
+    if settings.trusted_proxies:
+        return f"CELERIAC_TRUSTED_PROXIES is {settings.trusted_proxies}"
+    if settings.public_url and not is_loopback(urlsplit(settings.public_url).hostname or ""):
+        return f"CELERIAC_PUBLIC_URL is {settings.public_url}"
+    return None

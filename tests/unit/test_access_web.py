@@ -11,8 +11,6 @@ from flask.testing import FlaskClient
 from access_app import CHEAP, PASSWORD, ROOT, AccessApp, access_app, send
 from celeriac.access import Entry, Means, Role, passwords
 from celeriac.access.links import Links
-from celeriac.exposure import require_closed
-from celeriac.settings import load_settings
 from celeriac.web.access.cookie import BOUND, PLAIN
 from celeriac.web.access.gate import way_back
 from celeriac.web.access.permissions import RULES, Rule, rule_of
@@ -496,19 +494,3 @@ def test_pages_are_kept_by_no_cache(web: AccessApp) -> None:
 
 def test_health_needs_no_sign_in(client: FlaskClient) -> None:
     assert client.get("/healthz").status_code == 200
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "web.example.org"])  # noqa: S104
-def test_web_that_others_reach_has_to_ask_who_it_is(host: str) -> None:
-    with pytest.raises(Exception, match="CELERIAC_AUTHENTICATION=on"):
-        require_closed(load_settings(join_stack=False, host=host))
-    require_closed(load_settings(join_stack=False, host=host, authentication=True))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])
-def test_web_on_loopback_asks_nobody(host: str) -> None:
-    settings = load_settings(join_stack=False, host=host)
-
-    require_closed(settings)  # It would raise.
-
-    assert not settings.authentication

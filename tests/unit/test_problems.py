@@ -1,11 +1,13 @@
 """What clients get instead of an answer: a page for people, a problem for programs."""
 
 import json
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from access_app import access_app
 from celeriac.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -195,11 +197,12 @@ def test_probes_may_use_any_name(client: FlaskClient) -> None:
      ({"host": ALL, "trusted_hosts": "a.example"}, "a.example", True)],
 )  # fmt: skip
 def test_setting_decides_which_names_are_trusted(
-    given: dict[str, str], host: str, trusted: bool
+    tmp_path: Path, given: dict[str, str], host: str, trusted: bool
 ) -> None:
-    answer = _app(**given).test_client().get("/tasks", headers={"Host": host})
+    with access_app(tmp_path, **given) as web:
+        answer = web.app.test_client().get("/tasks", headers={"Host": host})
 
-    assert answer.status_code == (200 if trusted else 400)
+    assert answer.status_code == (401 if trusted else 400)
 
 
 @pytest.mark.parametrize("entry", [".", "a..b\u00e9", "http://a.example", "[fe80::", ":80"])

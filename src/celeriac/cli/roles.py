@@ -46,18 +46,16 @@ def web(
     app: options.App = None,
 ) -> None:
     """Serve the UI and the HTTP API."""
-    from celeriac.exposure import require_closed
     from celeriac.runs import Runs
     from celeriac.web import create_app
     from celeriac.web.access.ready import make_ready
     from celeriac.web.gateway import serve
 
     settings = load_settings(host=host, port=port, broker_url=broker, redis_url=redis, app=app)
-    require_closed(settings)
-    make_ready(settings)
     runs = Runs.of(settings)
-    runs.dead_letters.watch()
     web_app = create_app(settings, runs)
+    make_ready(settings)
+    runs.dead_letters.watch()
     serve(web_app, settings.host, settings.port, grace_s=settings.stop_grace_s)
 
 

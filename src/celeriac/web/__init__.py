@@ -16,6 +16,7 @@ from celeriac.access.attempts import Attempts
 from celeriac.access.audit_writer import AuditWriter
 from celeriac.catalog.arguments import problems_of
 from celeriac.errors import ConfigurationError, InvalidInputError
+from celeriac.exposure import require_closed
 from celeriac.runs import Runs
 from celeriac.settings import Settings
 from celeriac.web import access, assets, context, flower_pages, hosts, look, origins, problems
@@ -43,9 +44,10 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     """Build the app; it connects to nothing until a request needs it.
 
     Raises:
-        ConfigurationError: `CELERIAC_TRUSTED_HOSTS` names something that is no host, or the
-            provider that people sign in by is set in part.
+        ConfigurationError: strangers could run tasks, `CELERIAC_TRUSTED_HOSTS` names something
+            that is no host, or the provider that people sign in by is set in part.
     """
+    require_closed(settings)
     app = OpenAPI(
         __name__,
         info=Info(title="Celeriac", version=celeriac.__version__, description=DESCRIPTION),
