@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from functools import cache
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import servers
 from e2e_stacks import KINDS, stack_of_kind
+from eventually import PATIENCE_S
 from mail_server import SmtpServer, smtp_server
 from page_watch import PageWatch
 from running_stack import RunningStack
@@ -34,6 +35,8 @@ WATCH = pytest.StashKey[PageWatch]()
 
 NewPage = Callable[..., Page]
 Stacks = Callable[[str], RunningStack]
+
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
