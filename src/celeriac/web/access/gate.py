@@ -74,6 +74,22 @@ def may(endpoint: str) -> bool:
     return rule.role is None or (found is not None and found.may(rule.role))
 
 
+def may_go_on() -> bool:
+    """Tell whether whoever asks may still, after a while; as long as nobody can tell, they may."""
+    if guard() is None:
+        return True
+    try:
+        found = _identified()
+    except BadTokenError:
+        return False
+    except HistoryUnavailableError:
+        return True
+    rule = rule_of(request.endpoint)
+    if rule.role is None or found is None:
+        return rule.role is None
+    return found.may(rule.role) and not (found.is_limited and rule.reach == "all")
+
+
 def _is_guarded() -> bool:
     return guard() is not None
 
@@ -155,17 +171,5 @@ def way_back(asked: str) -> str:
 
 def _watch_stream(response: Response) -> Response:
     if guard() is not None and isinstance(response.response, LiveStream):
-        watch(response, copy_current_request_context(_may_go_on))
+        watch(response, copy_current_request_context(may_go_on))
     return response
-
-
-def _may_go_on() -> bool:
-    """Tell whether whoever reads a stream may still; while nobody can tell, they may."""
-    try:
-        found = _identified()
-    except BadTokenError:
-        return False
-    except HistoryUnavailableError:
-        return True
-    rule = rule_of(request.endpoint)
-    return rule.role is None or (found is not None and found.may(rule.role))

@@ -4,7 +4,6 @@ The answers wait in a temporary file until the last line is read. So memory stay
 million lines, and a client that sends everything before it reads anything cannot block both sides.
 """
 
-import io
 import json
 from collections.abc import Iterator
 from tempfile import SpooledTemporaryFile
@@ -14,7 +13,10 @@ from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.wsgi import get_input_stream
 
+from celeriac.access.errors import ForbiddenError
 from celeriac.runs import LineAnswer
+from celeriac.web.access.gate import may_go_on
+from celeriac.web.access.watching import WatchedReader
 from celeriac.web.api.blueprint import NDJSON, api
 from celeriac.web.api.runs import RUNS
 from celeriac.web.context import runs, settings
@@ -31,7 +33,8 @@ def submit_batch() -> Response:
 
     A line is `{"task": "...", "args": {...}, "options": {...}, "idempotency_key": "..."}`, of which
     only the task is needed; its answer is `{"line": 1, "id": "..."}` or
-    `{"line": 2, "problem": {...}}`. They come in order, once all lines are read.
+    `{"line": 2, "problem": {...}}`. They come in order, once all lines are read. Whose rights end
+    meanwhile is told so by the last of them.
     """
     if request.mimetype != NDJSON:
         raise UnsupportedMediaType(f"Send the body as {NDJSON}.")
@@ -49,9 +52,14 @@ def submit_batch() -> Response:
 
 def _submit_into(spool: IO[bytes]) -> int:
     # Not `request.stream`: what a body may have at most is here the limit of each line.
-    body = io.BufferedReader(get_input_stream(request.environ), PIECE_BYTES)  # type: ignore[type-var]
-    for each in runs().batch(body, settings().max_body_bytes):
-        spool.write(answer_line(each))
+    raw: Any = get_input_stream(request.environ)
+    body, line = WatchedReader(raw, may_go_on, PIECE_BYTES), 0
+    try:
+        for each in runs().batch(body, settings().max_body_bytes):
+            spool.write(answer_line(each))
+            line = each.line
+    except ForbiddenError as error:
+        spool.write(answer_line(LineAnswer(line + 1, error=error)))
     return spool.tell()
 
 
