@@ -150,6 +150,24 @@ def test_sign_in_begins_a_new_session_each_time(web: AccessApp) -> None:
     assert client.get("/account").status_code == 401, "the old session is over"
 
 
+@pytest.mark.parametrize("name", ["ada", "eve"])
+def test_sign_in_ends_the_session_that_the_browser_had(web: AccessApp, name: str) -> None:
+    web.add("ada", Role.VIEWER)
+    web.add("eve", Role.VIEWER)
+    client, other = web.signed_in("ada"), web.signed_in("ada")
+    first = client.get_cookie(PLAIN)
+    assert first
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/account").text)
+    assert token
+    fields = {"name": name, "password": PASSWORD, "csrf_token": token[1]}
+    assert client.post("/sign-in", data=fields).status_code == 303
+
+    thief = web.app.test_client()
+    thief.set_cookie(PLAIN, first.value)
+    assert thief.get("/account").status_code == 401
+    assert client.get("/account").status_code == other.get("/account").status_code == 200
+
+
 def test_cookie_is_out_of_reach_for_scripts_and_other_sites(web: AccessApp) -> None:
     web.add("ada", Role.VIEWER)
     client = web.app.test_client()
@@ -344,6 +362,20 @@ def test_person_changes_the_password_given_the_old_one(web: AccessApp) -> None:
     assert (refused.status_code, done.status_code) == (422, 303)
     assert client.get("/account").status_code == 200
     assert other.get("/account").status_code == 401
+
+
+def test_guessing_the_old_password_is_slowed(web: AccessApp) -> None:
+    web.add("ada", Role.VIEWER)
+    browser = web.signed_in("ada")
+
+    def guess(old: str) -> int:
+        new = {"password": "another long password", "again": "another long password"}
+        return send(browser, "/account/password", "/account", old=old, **new).status_code
+
+    assert [guess(f"wrong {n}") for n in range(12)] == [422] * 10 + [429] * 2
+    assert guess(PASSWORD) == 429
+    told = [entry.outcome for entry in web.told() if entry.action == "user.password"]
+    assert told[-1] == "too_many_attempts"
 
 
 def test_person_signs_out_everywhere(web: AccessApp) -> None:

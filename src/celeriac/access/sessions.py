@@ -54,13 +54,20 @@ class Sessions:
         """Give the age at which a session ends in any case."""
         return self._longest
 
-    def begin(self, user: User, means: Means, address: str, agent: str) -> str:
-        """Begin a session, always with a new secret; gives the secret, which is not kept."""
+    def begin(
+        self, user: User, means: Means, address: str, agent: str, instead_of: str | None = None
+    ) -> str:
+        """Begin a session, always with a new secret; gives the secret, which is not kept.
+
+        The session whose secret the browser had until now ends with that.
+        """
         secret = new_secret()
         who = Identity(user.name, user.role, means, user.id, address=address)
         with self._database.write() as connection:
             now = datetime.now(UTC)
             _forget_old(connection, now, self._idle)
+            if instead_of is not None:
+                connection.execute(delete(sessions).where(sessions.c.id == digest_of(instead_of)))
             row = {"id": digest_of(secret), "user_id": user.id, "means": means.value}
             times = {"created_at": now, "seen_at": now, "ends_at": now + self._longest}
             row |= {"address": address[:100], "agent": agent[:LONGEST_AGENT].replace("\0", "")}

@@ -11,7 +11,8 @@ from celeriac.errors import InvalidInputError
 from celeriac.web.access import cookie
 from celeriac.web.access.gate import me, person
 from celeriac.web.access.orders import LIFETIMES, asked_token
-from celeriac.web.context import access
+from celeriac.web.access.rates import address_key
+from celeriac.web.context import access, keeper
 
 account = Blueprint("account", __name__)
 
@@ -41,7 +42,8 @@ def change_password() -> BaseResponse | Page:
     old, new, again = (request.form.get(name, "") for name in ("old", "password", "again"))
     who = person()
     try:
-        access().users.check(who.name, old)
+        with keeper().attempts.one(who.name, address_key(request.remote_addr or "")):
+            access().users.check(who.name, old)
     except SignInError:
         return _page(problems={"old": "That is not the password."})
     if new != again:

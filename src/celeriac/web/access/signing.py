@@ -85,7 +85,7 @@ def sign_in_page(asked: str, **more: object) -> str:
 def begin(user: User, means: Means, asked: str) -> BaseResponse:
     """Begin a session in this browser; what it held before is worth nothing any more."""
     agent, address = request.headers.get("User-Agent", ""), request.remote_addr or ""
-    secret = access().sessions.begin(user, means, address, agent)
+    secret = access().sessions.begin(user, means, address, agent, instead_of=cookie.secret())
     form_session.clear()
     response = redirect(asked, 303)
     cookie.give(response, secret, access().sessions.longest)  # type: ignore[arg-type]
@@ -93,14 +93,13 @@ def begin(user: User, means: Means, asked: str) -> BaseResponse:
 
 
 def _checked(name: str, password: str) -> User:
-    attempts, address = keeper().attempts, request.remote_addr or ""
-    attempts.check(name, address_key(address))
-    try:
-        return access().users.check(name, password)
-    except SignInError:
-        attempts.failed(name, address_key(address))
-        _tell_of_failure(name, address)
-        raise
+    address = request.remote_addr or ""
+    with keeper().attempts.one(name, address_key(address)):
+        try:
+            return access().users.check(name, password)
+        except SignInError:
+            _tell_of_failure(name, address)
+            raise
 
 
 def _tell_of_failure(name: str, address: str) -> None:
