@@ -7,6 +7,7 @@ import costs
 import parameters
 from celeriac.topology import FLASK, FLOWER, RABBITMQ, ROLES
 from credentials import create_credentials
+from database import PORT, Database, DatabaseArgs
 from firewall import Firewall, FirewallArgs
 from hosts import Host, HostArgs
 from identity import Identity, IdentityArgs
@@ -35,8 +36,17 @@ release = Release("celeriac", config)
 web_address = ec2.Eip("web", domain="vpc", tags=tags("web"))
 flask_url = pulumi.Output.concat("http://", web_address.public_ip, f":{FLASK.ports['web']}")
 
+history_url = None
+if config.history == "postgres":
+    guard = firewall.guard("history", PORT, [FLASK])
+    history_url = Database(
+        "celeriac", DatabaseArgs(config, network.create_inner_subnets(), guard)
+    ).url
+
 told = Parameters(
-    "celeriac", parameters.environments(create_credentials(), flask_url), release.told
+    "celeriac",
+    parameters.environments(create_credentials(), flask_url, history_url),
+    release.told,
 )
 identities = {
     role.name: Identity(

@@ -23,25 +23,39 @@ HOUR_USD = {
     "t4g.medium": 0.0336,
     "t4g.large": 0.0672,
 }
+DATABASE_HOUR_USD = {"db.t4g.micro": 0.016, "db.t4g.small": 0.032, "db.t4g.medium": 0.065}
 ADDRESS_HOUR_USD = 0.005
 DISK_GB_MONTH_USD = 0.08
+DATABASE_GB_MONTH_USD = 0.115
 ZONE_MONTH_USD = 0.50
 
 
 def month_usd(config: StackConfig, hosts: Mapping[str, Role]) -> float | None:
     """Give the cost of a month, or nothing where the table lacks an instance type."""
     types = [config.instance_types[role.name] for role in hosts.values()]
-    if set(types) - HOUR_USD.keys():
+    database = _database_month_usd(config)
+    if set(types) - HOUR_USD.keys() or database is None:
         return None
     disks_gb = config.root_volume_gb * len(hosts)
     disks_gb += config.data_volume_gb * sum(role in KEEPS_DATA for role in hosts.values())
     hourly = sum(HOUR_USD[each] + ADDRESS_HOUR_USD for each in types)
-    return round(hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD, 2)
+    return round(hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD + database, 2)
+
+
+def _database_month_usd(config: StackConfig) -> float | None:
+    if config.history == "sqlite":
+        return 0
+    if config.database_class not in DATABASE_HOUR_USD:
+        return None
+    hourly = DATABASE_HOUR_USD[config.database_class]
+    return hourly * HOURS + config.data_volume_gb * DATABASE_GB_MONTH_USD
 
 
 def told(config: StackConfig, hosts: Mapping[str, Role]) -> str:
     """Say the cost of a month in one line."""
     cost = month_usd(config, hosts)
     if cost is None:
-        return f"unknown: the price of one of {sorted(set(config.instance_types.values()))}"
-    return f"about {cost:.0f} USD a month in us-east-1, without traffic"
+        types = {*config.instance_types.values(), config.database_class}
+        return f"unknown: the price of one of {sorted(types)}"
+    less = ", less what spot workers save" if config.spot_workers else ""
+    return f"about {cost:.0f} USD a month in us-east-1, without traffic{less}"

@@ -1,5 +1,6 @@
 """Who may reach what: one security group a role, its rules made from `celeriac.topology`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pulumi
@@ -34,25 +35,36 @@ class Firewall(pulumi.ComponentResource):
             "admins": (args.admin_cidr,),
             "public": args.public_cidrs,
         }
-        self.groups = {role.name: self._create_group(role, args.vpc_id) for role in topology.ROLES}
+        self._vpc_id = args.vpc_id
+        self.groups = {
+            role.name: self._create_group(role.name, f"Hosts of the role {role.name}")
+            for role in topology.ROLES
+        }
         for role in topology.ROLES:
             self._create_common_rules(role, args.admin_cidr)
         for door in topology.DOORS:
             self._create_door(door)
         self.register_outputs({"groups": self.groups})
 
-    def _create_group(self, role: Role, vpc_id: pulumi.Input[str]) -> pulumi.Output[str]:
+    def guard(self, service: str, port: int, roles: Iterable[Role]) -> pulumi.Output[str]:
+        """Make a group for a service of AWS, one port of which these roles may reach."""
+        self.groups[service] = self._create_group(service, f"The service {service}")
+        for role in roles:
+            self._open(service, port, service, source=role)
+        return self.groups[service]
+
+    def _create_group(self, name: str, description: str) -> pulumi.Output[str]:
         group = ec2.SecurityGroup(
-            role.name,
-            vpc_id=vpc_id,
-            description=f"Hosts of the role {role.name}",
-            tags=tags(f"celeriac-{role.name}"),
+            name,
+            vpc_id=self._vpc_id,
+            description=description,
+            tags=tags(f"celeriac-{name}"),
             opts=self._child,
         )
         return pulumi.Output.from_input(group.id)
 
     def _create_common_rules(self, role: Role, admin_cidr: str) -> None:
-        self._open(role, SSH_PORT, "ssh", cidr=admin_cidr)
+        self._open(role.name, SSH_PORT, "ssh", cidr=admin_cidr)
         vpc.SecurityGroupEgressRule(
             f"{role.name}-out",
             security_group_id=self.groups[role.name],
@@ -66,25 +78,25 @@ class Firewall(pulumi.ComponentResource):
     def _create_door(self, door: Door) -> None:
         port = door.role.ports[door.port]
         for role in door.roles:
-            self._open(door.role, port, door.port, source=role)
+            self._open(door.role.name, port, door.port, source=role)
         for cidr in self._people[door.people]:
-            self._open(door.role, port, door.port, cidr=cidr)
+            self._open(door.role.name, port, door.port, cidr=cidr)
 
     def _open(
         self,
-        role: Role,
+        target: str,
         port: int,
         what: str,
         *,
         source: Role | None = None,
         cidr: str | None = None,
     ) -> None:
-        """Open a port of a role to the hosts of another, or to a network."""
+        """Open a port of a role or a service to the hosts of a role, or to a network."""
         who = source.name if source else str(cidr)
-        name = f"{role.name}-{what}-from-{who.replace('/', '-')}"
+        name = f"{target}-{what}-from-{who.replace('/', '-')}"
         vpc.SecurityGroupIngressRule(
             name,
-            security_group_id=self.groups[role.name],
+            security_group_id=self.groups[target],
             ip_protocol="tcp",
             from_port=port,
             to_port=port,

@@ -8,7 +8,7 @@ from pulumi_aws import ebs, ec2
 
 import parameters
 import startup
-from celeriac.topology import Role
+from celeriac.topology import CELERY, Role
 from identity import Identity
 from names import Names
 from network import Network
@@ -17,6 +17,15 @@ from stack_config import StackConfig
 from tags import tags
 
 DEVICE = "/dev/sdf"
+
+SPOT = {
+    "market_type": "spot",
+    "spot_options": {
+        "spot_instance_type": "one-time",
+        "instance_interruption_behavior": "terminate",
+    },
+}
+"""A machine that AWS may take away two minutes after it has said so."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +97,17 @@ class Host(pulumi.ComponentResource):
                 "encrypted": True,
                 "tags": tags(f"{self._name}-root"),
             },
+            instance_market_options=SPOT if self._is_spot(args) else None,
             user_data=self._start_up(args, volume),
             # It runs once in the life of an instance: a change would never be seen otherwise.
             user_data_replace_on_change=True,
             tags=tags(self._name, Role=args.role.name),
             opts=self._instance_options(args),
         )
+
+    @staticmethod
+    def _is_spot(args: HostArgs) -> bool:
+        return args.role is CELERY and args.config.spot_workers
 
     def _instance_options(self, args: HostArgs) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(

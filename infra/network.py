@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import ec2
+from pulumi_aws import ec2, get_availability_zones_output
 
 from tags import tags
 
@@ -14,6 +14,7 @@ class NetworkArgs:
 
     vpc_cidr: str = "10.0.0.0/16"
     subnet_cidr: str = "10.0.1.0/24"
+    inner_cidrs: tuple[str, ...] = ("10.0.10.0/24", "10.0.11.0/24")
 
 
 class Network(pulumi.ComponentResource):
@@ -26,6 +27,7 @@ class Network(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NetworkArgs) -> None:
         super().__init__("celeriac:infra:Network", name)
+        self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self._create_vpc(args)
         self._create_way_out()
@@ -72,3 +74,19 @@ class Network(pulumi.ComponentResource):
             route_table_id=table.id,
             opts=self._child,
         )
+
+    def create_inner_subnets(self) -> list[pulumi.Output[str]]:
+        """Make subnets without a way to the internet, in a zone each: services of AWS need two."""
+        zones = get_availability_zones_output(state="available").names
+        return [
+            ec2.Subnet(
+                f"inner-{number}",
+                vpc_id=self.vpc_id,
+                cidr_block=cidr,
+                availability_zone=zones[number],
+                map_public_ip_on_launch=False,
+                tags=tags(f"celeriac-inner-{number}"),
+                opts=self._child,
+            ).id
+            for number, cidr in enumerate(self._args.inner_cidrs)
+        ]

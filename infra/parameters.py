@@ -27,7 +27,11 @@ def release_name() -> str:
     return f"/celeriac/{pulumi.get_stack()}/release"
 
 
-def environments(credentials: Credentials, public_url: pulumi.Input[str]) -> dict[str, Environment]:
+def environments(
+    credentials: Credentials,
+    public_url: pulumi.Input[str],
+    history_url: pulumi.Input[str] | None,
+) -> dict[str, Environment]:
     """Map each role to its environment; none has a secret that it does not need."""
     found = {role: _client(role, credentials) for role in CLIENTS}
     message_keys = pulumi.Output.concat("stack:", credentials.message_key)
@@ -38,6 +42,8 @@ def environments(credentials: Credentials, public_url: pulumi.Input[str]) -> dic
         "CELERIAC_SECRET_KEY": credentials.secret_key,
         "CELERIAC_MESSAGE_KEYS": message_keys,
     }
+    if history_url is not None:
+        found[FLASK.name]["CELERIAC_HISTORY_URL"] = history_url
     found[CELERY.name] |= {"CELERIAC_MESSAGE_KEYS": message_keys}
     found[FLOWER.name] |= {"FLOWER_PASSWORD": credentials.flower}
     found[RABBITMQ.name] = _passwords("RABBITMQ", credentials.rabbitmq)

@@ -12,6 +12,9 @@ import pulumi
 from celeriac import topology
 
 Architecture = Literal["x86", "arm"]
+History = Literal["sqlite", "postgres"]
+
+HISTORIES: dict[str, History] = {"sqlite": "sqlite", "postgres": "postgres"}
 
 SMALL: dict[Architecture, str] = {"x86": "t3.small", "arm": "t4g.small"}
 """The type of every host unless `instanceTypes` says otherwise: 2 GB, enough to build the image."""
@@ -50,6 +53,9 @@ class StackConfig:
     image: str | None
     git_url: str | None
     git_commit: str | None
+    history: History
+    database_class: str
+    spot_workers: bool
 
 
 def read_stack_config() -> StackConfig:
@@ -76,6 +82,9 @@ def read_stack_config() -> StackConfig:
         image=config.get("image"),
         git_url=git_url,
         git_commit=git_commit,
+        history=_history(config.get("history") or "sqlite"),
+        database_class=config.get("databaseClass") or "db.t4g.micro",
+        spot_workers=bool(config.get_bool("spotWorkers", False)),
     )
 
 
@@ -128,6 +137,12 @@ def _architecture(value: str) -> Architecture:
     if value not in SMALL:
         raise StackConfigError(f"architecture is {value}; it is one of: {', '.join(SMALL)}")
     return value
+
+
+def _history(value: str) -> History:
+    if value not in HISTORIES:
+        raise StackConfigError(f"history is {value}; it is one of: {', '.join(HISTORIES)}")
+    return HISTORIES[value]
 
 
 def _instance_types(value: object, architecture: Architecture) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ readonly DOCKER_VOLUMES=/var/lib/docker/volumes
 readonly FSTAB=/etc/fstab
 readonly SELF=/usr/local/sbin/celeriac-start
 readonly UNIT=/etc/systemd/system/celeriac.service
+readonly DRAIN_UNIT=/etc/systemd/system/celeriac-drain.service
 readonly KEYRING=/etc/apt/keyrings/docker.asc
 readonly SOURCES=/etc/apt/sources.list.d/docker.list
 readonly DISKS=/dev/disk/by-id
@@ -234,6 +235,27 @@ start_role() {
     patiently 1200 compose up --detach --no-build --wait --wait-timeout 600
 }
 
+watch_for_notices() { # A worker stops before AWS takes its machine away.
+    [ "$ROLE" = celery ] || return 0
+    begin "watch for a notice that this machine is taken away"
+    cat >"$DRAIN_UNIT" <<EOF
+[Unit]
+Description=Celeriac: stop the worker before this machine is taken away
+After=celeriac.service
+
+[Service]
+ExecStart=$RELEASES/current/infra/host/drain.sh
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+EOF
+    systemctl daemon-reload
+    systemctl enable celeriac-drain.service
+    systemctl restart --no-block celeriac-drain.service
+}
+
 mkdir -p "$STATE" "$RELEASES" "${LOG%/*}"
 exec > >(tee -a "$LOG") 2>&1
 if [ "$0" != "$SELF" ]; then
@@ -247,3 +269,4 @@ install_docker
 fetch_release
 write_environment
 start_role
+watch_for_notices

@@ -24,13 +24,20 @@ DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 STAND_INS = {
     "apt-get": '[[ "$*" != *docker-ce* ]] || touch "$FAKE/docker"',
     "blkid": 'exit "$(cat "$FAKE/disk")"',
-    "curl": 'while [ "$1" != -o ]; do shift; done; echo key >"$2"',
+    "curl": """
+        case "$*" in
+        *api/token) echo TOKEN ;;
+        *"aws-ec2-metadata-token: TOKEN"*) [ -s "$FAKE/notice" ] && cat "$FAKE/notice" || exit 22 ;;
+        *) while [ "$1" != -o ]; do shift; done; echo key >"$2" ;;
+        esac
+    """,
     "dpkg": "echo amd64",
     "gpg": 'echo "fpr:::::::::$(cat "$FAKE/key"):"',
     "mkfs.ext4": 'echo 0 >"$FAKE/disk"',
     "mount": 'echo "$1" >>"$FAKE/mounted"',
     "mountpoint": 'grep -qx "$2" "$FAKE/mounted"',
-    "sleep": "",
+    # The notice comes while a host waits for it.
+    "sleep": '! grep -q api/token "$FAKE/calls" || echo terminate >"$FAKE/notice"',
     "systemctl": """
         [[ "$*" != *is-active* ]] || exit 3
         [ "$*" != "start celeriac.service" ] || exec "$ROOT/usr/local/sbin/celeriac-start"

@@ -7,6 +7,7 @@ from pulumi.runtime import mocks, rpc
 INVOKES: dict[str, dict[str, object]] = {
     "aws:index/getRegion:getRegion": {"region": "us-east-1", "id": "us-east-1"},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": "123456789012"},
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"]},
     "aws:ec2/getAmi:getAmi": {"id": "ami-0123456789abcdef0"},
 }
 
@@ -17,6 +18,8 @@ COMPUTED = {
     "aws:ec2/keyPair:KeyPair": {"keyName": "{name}-key"},
     "aws:iam/role:Role": {"name": "{name}-role"},
     "aws:iam/instanceProfile:InstanceProfile": {"name": "{name}-profile"},
+    "aws:rds/instance:Instance": {"address": "history.example.internal"},
+    "aws:rds/subnetGroup:SubnetGroup": {"name": "{name}-subnets"},
     "aws:route53/zone:Zone": {"zoneId": "zone"},
     "random:index/randomPassword:RandomPassword": {"result": "SECRET{name}"},
 }

@@ -6,9 +6,7 @@ of its own, like infra_program.py, prints what was there after `up`, what was re
 left.
 """
 
-import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 from pulumi.runtime import mocks
 
 from infra_cloud import Cloud, plain_inputs
-from infra_program import run
+from infra_program import run, serve
 from infra_stack import Resource
 
 os.environ |= {
@@ -64,7 +62,7 @@ class Aws(Cloud):
     def __init__(self) -> None:
         super().__init__(preview=False)
         mock_aws().start()
-        for service in ("ec2", "iam", "route53", "ssm", "s3"):
+        for service in ("ec2", "iam", "rds", "route53", "ssm", "s3"):
             setattr(self, service, boto3.client(service))
         self.made: dict[tuple[str, str], Made] = {}
         self.ec2.register_image(Name=UBUNTU)
@@ -118,6 +116,7 @@ class Aws(Cloud):
                 for page in self.ssm.get_paginator("describe_parameters").paginate()
                 for parameter in page["Parameters"]
             ],
+            "databases": self.rds.describe_db_instances()["DBInstances"],
             "zones": self.route53.list_hosted_zones()["HostedZones"],
         }
 
@@ -368,6 +367,45 @@ def _profile(aws: Aws, name: str, inputs: Inputs) -> Made:
     return Made(name, {"name": name}, remove)
 
 
+@makes("aws:rds/subnetGroup:SubnetGroup")
+def _subnet_group(aws: Aws, name: str, inputs: Inputs) -> Made:
+    aws.rds.create_db_subnet_group(
+        DBSubnetGroupName=name,
+        DBSubnetGroupDescription="Managed by Pulumi",
+        SubnetIds=inputs["subnetIds"],
+    )
+    return Made(
+        name, {"name": name}, lambda: aws.rds.delete_db_subnet_group(DBSubnetGroupName=name)
+    )
+
+
+@makes("aws:rds/instance:Instance")
+def _database(aws: Aws, name: str, inputs: Inputs) -> Made:
+    made = aws.rds.create_db_instance(
+        DBInstanceIdentifier=name,
+        Engine=inputs["engine"],
+        EngineVersion=inputs["engineVersion"],
+        DBInstanceClass=inputs["instanceClass"],
+        AllocatedStorage=int(inputs["allocatedStorage"]),
+        StorageType=inputs["storageType"],
+        StorageEncrypted=inputs["storageEncrypted"],
+        DBName=inputs["dbName"],
+        MasterUsername=inputs["username"],
+        MasterUserPassword=inputs["password"],
+        DBSubnetGroupName=inputs["dbSubnetGroupName"],
+        VpcSecurityGroupIds=inputs["vpcSecurityGroupIds"],
+        PubliclyAccessible=inputs["publiclyAccessible"],
+        BackupRetentionPeriod=int(inputs["backupRetentionPeriod"]),
+    )["DBInstance"]
+    return Made(
+        name,
+        {"address": made["Endpoint"]["Address"]},
+        lambda: aws.rds.delete_db_instance(
+            DBInstanceIdentifier=name, SkipFinalSnapshot=inputs["skipFinalSnapshot"]
+        ),
+    )
+
+
 @makes("aws:ssm/parameter:Parameter")
 def _parameter(aws: Aws, name: str, inputs: Inputs) -> Made:
     parameter = inputs["name"]
@@ -425,11 +463,14 @@ def _bucket_object(aws: Aws, name: str, inputs: Inputs) -> Made:
     return Made(inputs["key"], {}, lambda: aws.s3.delete_object(**both))
 
 
-if __name__ == "__main__":
-    wanted = json.loads(sys.argv[1])
+def live(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Make the stack of a configuration, and remove it."""
     aws = Aws()
     made = run(wanted["config"], aws, preview=False, stack=wanted["stack"])
     there = aws.inventory()
     destroyed = aws.destroy([Resource(**each) for each in made["resources"]])
-    report = {"stack": made, "made": there, "destroyed": destroyed, "left": aws.inventory()}
-    print(json.dumps(report, default=str))
+    return {"stack": made, "made": there, "destroyed": destroyed, "left": aws.inventory()}
+
+
+if __name__ == "__main__":
+    serve(live)

@@ -7,6 +7,7 @@ import json
 import os
 import runpy
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -87,22 +88,22 @@ def void(_: object) -> None:
     """Take what nobody needs."""
 
 
-def answer(wanted: dict[str, Any]) -> None:
-    """Print what came of one configuration, in one line."""
-    preview = wanted["preview"]
-    try:
-        found = run(wanted["config"], Cloud(preview), preview, wanted["stack"])
-    except pulumi.RunError as error:
-        found = {"error": str(error)}
-    print(json.dumps(found), flush=True)
+def simulate(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Run the program with a configuration that came in a line."""
+    return run(wanted["config"], Cloud(wanted["preview"]), wanted["preview"], wanted["stack"])
 
 
-def serve() -> None:
+def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Answer each line of the input in a process of its own, which has imported everything."""
+    import_all()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            answer(json.loads(line))
+            try:
+                found = answer(json.loads(line))
+            except pulumi.RunError as error:
+                found = {"error": str(error)}
+            print(json.dumps(found, default=str), flush=True)
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             sys.exit("The program failed; see above")
@@ -114,6 +115,7 @@ def import_all() -> None:
         ("ebs", "Volume"),
         ("ec2", "Instance"),
         ("iam", "Role"),
+        ("rds", "Instance"),
         ("route53", "Record"),
         ("s3", "Bucket"),
         ("ssm", "Parameter"),
@@ -123,5 +125,4 @@ def import_all() -> None:
 
 
 if __name__ == "__main__":
-    import_all()
-    serve()
+    serve(simulate)

@@ -19,6 +19,10 @@ INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 KEY = Path(__file__).parent / "infra" / "id_example.pub"
 
 
+OPTIONS = (("history", "postgres"), ("spotWorkers", "true"))
+"""All options at once: what is not the default."""
+
+
 @dataclass(frozen=True)
 class Resource:
     """One resource as it was registered. `inputs` bear AWS's names; secrets are `{"secret": …}`."""
@@ -73,9 +77,9 @@ VALID = {"adminCidr": "198.51.100.7/32", "publicKeyPath": str(KEY)}
 
 
 @cache
-def _program() -> subprocess.Popen[str]:
-    """Start the process that runs the program, once; it ends with this one."""
-    script = Path(__file__).with_name("infra_program.py")
+def _program(name: str) -> subprocess.Popen[str]:
+    """Start a process that runs the program, once; it ends with this one."""
+    script = Path(__file__).with_name(name)
     program = subprocess.Popen(
         [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -83,20 +87,18 @@ def _program() -> subprocess.Popen[str]:
     return program
 
 
-def execute(config: Mapping[str, str], *, preview: bool = False) -> dict[str, Any]:
+def execute(
+    config: Mapping[str, str], *, preview: bool = False, runner: str = "infra_program.py"
+) -> dict[str, Any]:
     """Run the program with exactly this configuration; an `error` is what stopped it."""
-    program = _program()
+    program = _program(runner)
     assert program.stdin is not None
     assert program.stdout is not None
-    program.stdin.write(f"{_wanted(config, preview)}\n")
+    full = {f"celeriac:{key}": value for key, value in config.items()}
+    program.stdin.write(json.dumps({"config": full, "preview": preview, "stack": "dev"}) + "\n")
     program.stdin.flush()
     found: dict[str, Any] = json.loads(program.stdout.readline())
     return found
-
-
-def _wanted(config: Mapping[str, str], preview: bool) -> str:
-    full = {f"celeriac:{key}": value for key, value in config.items()}
-    return json.dumps({"config": full, "preview": preview, "stack": "dev"})
 
 
 @cache
@@ -120,15 +122,8 @@ class Life:
 @cache
 def lived(*changes: tuple[str, str]) -> Life:
     """Make the stack of a configuration in a fake AWS, and remove it."""
-    script = Path(__file__).with_name("infra_moto.py")
-    done = subprocess.run(
-        [sys.executable, script, _wanted(VALID | dict(changes), preview=False)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = execute(VALID | dict(changes), runner="infra_moto.py")
+    assert "error" not in found, found
     return Life(_stack(found["stack"]), found["made"], found["destroyed"], found["left"])
 
 

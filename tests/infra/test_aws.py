@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from infra_stack import INSTANCE, Life, Resource, lived
+from infra_stack import INSTANCE, OPTIONS, Life, Resource, lived
 
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -115,9 +115,15 @@ def test_secrets_are_long_and_no_two_are_one(life: Life) -> None:
     assert len({each.name for each in made}) == len(made)
 
 
-def test_each_is_destroyed_before_what_it_needs(life: Life) -> None:
-    place = {urn: number for number, urn in enumerate(life.destroyed)}
-    custom = [each for each in life.stack.resources if each.custom]
+@pytest.fixture(params=[(), OPTIONS], ids=["default", "options"])
+def any_life(request: pytest.FixtureRequest) -> Life:
+    """Give the default stack's, and that of one with all options."""
+    return lived(*request.param)
+
+
+def test_each_is_destroyed_before_what_it_needs(any_life: Life) -> None:
+    place = {urn: number for number, urn in enumerate(any_life.destroyed)}
+    custom = [each for each in any_life.stack.resources if each.custom]
 
     assert place.keys() == {each.urn for each in custom}
     for each in custom:
@@ -131,6 +137,9 @@ def test_data_outlives_its_host_until_the_end(life: Life) -> None:
         assert life.destroyed.index(host.urn) < life.destroyed.index(volume.urn)
 
 
-def test_destroy_leaves_nothing(life: Life) -> None:
-    assert all(life.made.values())
-    assert {kind: each for kind, each in life.left.items() if each} == {}
+def test_destroy_leaves_nothing(any_life: Life) -> None:
+    assert {kind: each for kind, each in any_life.left.items() if each} == {}
+
+
+def test_everything_that_is_looked_for_was_made_with_all_options() -> None:
+    assert {kind for kind, each in lived(*OPTIONS).made.items() if not each} == set()

@@ -2,8 +2,16 @@
 
 import pytest
 
-from costs import ADDRESS_HOUR_USD, DISK_GB_MONTH_USD, HOUR_USD, HOURS, ZONE_MONTH_USD
-from infra_stack import Stack, deployed
+from costs import (
+    ADDRESS_HOUR_USD,
+    DATABASE_GB_MONTH_USD,
+    DATABASE_HOUR_USD,
+    DISK_GB_MONTH_USD,
+    HOUR_USD,
+    HOURS,
+    ZONE_MONTH_USD,
+)
+from infra_stack import OPTIONS, Stack, deployed
 
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -14,10 +22,15 @@ def _cost(stack: Stack) -> float:
     disks_gb = sum(host["rootBlockDevice"]["volumeSize"] for host in hosts)
     disks_gb += sum(each.inputs["size"] for each in stack.of("aws:ebs/volume:Volume"))
     hourly = sum(HOUR_USD[host["instanceType"]] + ADDRESS_HOUR_USD for host in hosts)
-    return hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD
+    rest = ZONE_MONTH_USD
+    for database in stack.of("aws:rds/instance:Instance"):
+        hourly += DATABASE_HOUR_USD[database.inputs["instanceClass"]]
+        rest += DATABASE_GB_MONTH_USD * database.inputs["allocatedStorage"]
+    return hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + rest
 
 
-def test_cost_of_a_month_is_that_of_what_is_made() -> None:
-    stack = deployed()
+@pytest.mark.parametrize("options", [(), OPTIONS], ids=["default", "options"])
+def test_cost_of_a_month_is_that_of_what_is_made(options: tuple[tuple[str, str], ...]) -> None:
+    stack = deployed(*options)
 
     assert stack.outputs["monthly_cost"].startswith(f"about {_cost(stack):.0f} USD a month")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pulumi_policy import ResourceValidationArgs
 
-from infra_stack import INGRESS, INSTANCE, Resource, Stack, deployed
+from infra_stack import INGRESS, INSTANCE, OPTIONS, Resource, Stack, deployed
 from policies import __main__ as pack
 
 # Pulumi and its AWS package take long to import on a busy machine.
@@ -39,10 +39,10 @@ def _real(resource: Resource) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=[False, True], ids=["up", "preview"])
+@pytest.fixture(params=[(), OPTIONS], ids=["default", "options"])
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """Give the stack as it comes up, and as it is previewed."""
-    return deployed(preview=request.param)
+    """Give the stack as it is by default, and with all options."""
+    return deployed(*request.param)
 
 
 def test_stack_breaks_no_rule(stack: Stack) -> None:

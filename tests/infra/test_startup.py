@@ -66,7 +66,8 @@ def test_shellcheck_finds_nothing(machine: HostMachine) -> None:
     if not (shellcheck := shutil.which("shellcheck")):
         missing("shellcheck", "shellcheck")
     (machine.root / "script").write_text(startup.render(machine.settings))
-    for file in (startup.TEMPLATE, machine.root / "script"):
+    own = (startup.TEMPLATE.parent / "host").glob("*.sh")
+    for file in (startup.TEMPLATE, machine.root / "script", *own):
         done = subprocess.run([shellcheck, file], capture_output=True, text=True, check=False)
         assert done.stdout == ""
 
@@ -250,3 +251,28 @@ def _repository(folder: Path) -> dict[str, str]:
         subprocess.run([*git, *command], check=True)
     found = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     return {"repository": str(folder), "commit": found.stdout.strip()}
+
+
+def test_worker_alone_watches_for_notices(machine: HostMachine) -> None:
+    machine.boot()
+    assert not (machine.root / "etc/systemd/system/celeriac-drain.service").exists()
+
+    _worker(machine)
+    machine.boot()
+
+    unit = machine.read("etc/systemd/system/celeriac-drain.service")
+    assert f"ExecStart={machine.root}/opt/celeriac/current/infra/host/drain.sh" in unit
+    assert (startup.TEMPLATE.parent / "host" / "drain.sh").stat().st_mode & stat.S_IXUSR
+    assert "restart --no-block celeriac-drain.service" in machine.calls("systemctl")
+
+
+def test_worker_stops_once_its_machine_is_to_be_taken_away(machine: HostMachine) -> None:
+    (machine.fake / "docker").touch()
+
+    done = machine.boot(startup.TEMPLATE.parent / "host" / "drain.sh")
+
+    assert done.returncode == 0, done.stderr
+    assert machine.calls("sleep") == ["5"]
+    assert machine.calls("docker") == [
+        "compose --project-directory /opt/celeriac/current --profile celery stop"
+    ]
