@@ -114,4 +114,5 @@ pulumi.export(
         for name, machine in machines.items()
     },
 )
+pulumi.export("version", release.told["commit"])
 pulumi.export("monthly_cost", costs.told(config, planned))

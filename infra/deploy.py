@@ -53,14 +53,18 @@ def up(stack: str) -> None:
     select(stack)
     allow_own_address(stack)
     pulumi("up", "--yes", stack=stack)
-    outputs = json.loads(
-        answer("pulumi", "-C", INFRA, "stack", "output", "--json", "--stack", stack) or "{}"
-    )
-    for url in (f"{outputs['flask_url']}/readyz", outputs["flower_url"], outputs["rabbitmq_url"]):
+    found = outputs(stack)
+    for url in (f"{found['flask_url']}/readyz", found["flower_url"], found["rabbitmq_url"]):
         wait_for(url)
-    link = first_sign_in(outputs)
-    run_a_task(outputs)
-    tell(outputs, link)
+    link = first_sign_in(found)
+    run_a_task(found)
+    tell(found, link)
+
+
+def outputs(stack: str) -> dict[str, Any]:
+    """Give what the program exports."""
+    found = answer("pulumi", "-C", INFRA, "stack", "output", "--json", "--stack", stack)
+    return cast(dict[str, Any], json.loads(found or "{}"))
 
 
 def select(stack: str) -> None:

@@ -6,6 +6,11 @@ KEEPS_DATA = (RABBITMQ, REDIS, FLASK)
 """They have a volume that outlives the instance: messages, results and marks, the history."""
 
 
+def role_of(host: str) -> Role:
+    """Give the role of a host by its name; what is no other's is a worker's."""
+    return next((role for role in ROLES if host in role.hosts), CELERY)
+
+
 def planned_hosts(worker_count: int) -> dict[str, Role]:
     """Map the name of each host to its role; workers are numbered from 1."""
     workers = {f"worker{number}-ec2": CELERY for number in range(1, worker_count + 1)}

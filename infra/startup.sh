@@ -35,6 +35,7 @@ finish() { # Leave one marker: ready, or failed with the reason.
     if ((code == 0)); then
         begin "ready: $ROLE on $HOST"
         printf '%s\n' "$step" >"$STATE/ready"
+        cp "$STATE/release" "$STATE/release.good"
     else
         begin "failed with exit code $code: $step"
         printf '%s\n' "$step" >"$STATE/failed"
@@ -161,7 +162,12 @@ PYTHON
 
 fetch_release() {
     begin "ask which version to run"
-    patiently 300 read_release >"$STATE/release"
+    patiently 300 read_release >"$STATE/release.new"
+    if [ -e "$STATE/refused" ] && grep -qxFf "$STATE/refused" "$STATE/release.new"; then
+        begin "keep the version before: this one was not healthy"
+        cp "$STATE/release.good" "$STATE/release.new"
+    fi
+    mv "$STATE/release.new" "$STATE/release"
     # shellcheck disable=SC1091 # It is written by read_release.
     . "$STATE/release"
     local folder=$RELEASES/$COMMIT
@@ -232,7 +238,7 @@ start_role() {
     fi
     begin "start the role $ROLE and wait until it is healthy"
     # A role waits for those that it needs, which may still be installing themselves.
-    patiently 1200 compose up --detach --no-build --wait --wait-timeout 600
+    patiently "${START_DEADLINE_S:-1200}" compose up --detach --no-build --wait --wait-timeout 600
 }
 
 watch_for_notices() { # A worker stops before AWS takes its machine away.

@@ -46,9 +46,9 @@ STAND_INS = {
         [ -e "$FAKE/docker" ] || exit 127
         case "$*" in
         *--images*) if [[ "$*" == *redis* ]]; then echo redis:8.0; else cat "$FAKE/image"; fi ;;
+        *--wait*) ! grep -qFf "$FAKE/sick" "$ROOT/etc/celeriac/celeriac.env" ;;
         image*) grep -qx "$3" "$FAKE/built" ;;
         *build*) cat "$FAKE/image" >>"$FAKE/built" ;;
-        *--wait*) [ -e "$FAKE/healthy" ] ;;
         esac
     """,
 }
@@ -100,7 +100,7 @@ class HostMachine:
             )
             file.chmod(0o755)
         (self.fake / "boto3.py").write_text(BOTO3)
-        for empty in ("mounted", "built", "calls", "healthy"):
+        for empty in ("mounted", "built", "calls", "sick"):
             (self.fake / empty).touch()
         (self.fake / "disk").write_text("2")
         (self.fake / "key").write_text(DOCKER_KEY)
@@ -123,10 +123,18 @@ class HostMachine:
 
     def script(self) -> str:
         """Give the script as it is rendered, with all of its paths below the folder."""
-        rendered = startup.render(self.settings)
+        return self._below(startup.render(self.settings))
+
+    def _below(self, script: str) -> str:
         return re.sub(
-            r"^(readonly [A-Z_]+=)(/(?!celeriac/))", rf"\1{self.root}\2", rendered, flags=re.M
+            r"^(readonly [A-Z_]+=)(/(?!celeriac/))", rf"\1{self.root}\2", script, flags=re.M
         )
+
+    def roll(self, direction: str) -> subprocess.CompletedProcess[str]:
+        """Run the host's side of a rollout, as it is sent to the host."""
+        (self.fake / "calls").write_text("")
+        script = self._below((startup.TEMPLATE.parent / "host" / "rollout.sh").read_text())
+        return self._run(["bash", "-s", "--", direction], script)
 
     def boot(self, script: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the script as user data, or another that is on the machine already."""
@@ -135,14 +143,26 @@ class HostMachine:
             script = self.root / "user-data"
             script.write_text(self.script())
             script.chmod(0o700)
+        return self._run([str(script)])
+
+    def _run(
+        self, command: list[str], entered: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": f"{self.fake / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.fake),
             "FAKE": str(self.fake),
             "ROOT": str(self.root),
+            "DEADLINE_S": "1",
         }
         return subprocess.run(
-            [script], env=environment, capture_output=True, text=True, check=False, timeout=200
+            command,
+            input=entered,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
         )
 
     def calls(self, program: str) -> list[str]:

@@ -1,0 +1,33 @@
+#!/bin/bash
+# `make rollout` sends this to a host and runs it as root:
+#   forward   to the version that the stack names now, or back where that one is not healthy
+#   back      to the version before, since another host has refused the new one
+# Exit codes of forward: 1, it went back; 2, not even that worked.
+set -euo pipefail
+
+readonly STATE=/var/lib/celeriac
+readonly START=/usr/local/sbin/celeriac-start
+readonly DEADLINE_S=${DEADLINE_S:-300}
+
+start() { # With less patience than at a boot, since all other roles are there.
+    # The rest of this script is on the input.
+    START_DEADLINE_S=$DEADLINE_S "$START" </dev/null
+}
+
+back() { # A refused version is not tried again at a boot, only by another rollout.
+    grep '^COMMIT=' "$STATE/release" >"$STATE/refused"
+    cp "$STATE/release.before" "$STATE/release.good"
+    start
+}
+
+case ${1:-} in
+forward)
+    cp "$STATE/release.good" "$STATE/release.before"
+    rm -f "$STATE/refused"
+    start && exit 0
+    back || exit 2
+    exit 1
+    ;;
+back) back ;;
+*) exit 64 ;;
+esac

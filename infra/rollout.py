@@ -1,0 +1,117 @@
+"""`make rollout`: a new version reaches the hosts, one after another, without replacing any.
+
+python infra/rollout.py STACK
+"""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import deploy
+from celeriac.topology import CELERY, FLASK, FLOWER, RABBITMQ, REDIS
+from deploy import DeployError
+from plan import role_of
+
+HOST_SCRIPT = Path(__file__).parent / "host" / "rollout.sh"
+
+ORDER = (RABBITMQ, REDIS, CELERY, FLOWER, FLASK)
+"""Workers know a new task before the web offers it."""
+
+RELEASE = ("**celeriac:infra:Release**", "**aws:ssm/parameter:Parameter::release")
+"""Patterns of the URNs that a new version changes; hosts are none of them."""
+
+SSH_OPTIONS = ("-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=20")
+
+NEXT = "The stack names the refused version until another: check one out and run `make rollout`"
+
+Transport = Callable[[str, str], int]
+"""Has a host go `forward` or `back`, by its name; gives the exit code of host/rollout.sh."""
+
+
+def ssh(outputs: Mapping[str, Any]) -> Transport:
+    """Run the host's side by SSH, on its input: what the host has may be older."""
+
+    def run(host: str, direction: str) -> int:
+        program, *address = shlex.split(outputs["ssh"][host])
+        command = [program, *SSH_OPTIONS, *address, f"sudo bash -s -- {direction}"]
+        with HOST_SCRIPT.open("rb") as script:
+            return subprocess.run(command, stdin=script, check=False).returncode
+
+    return run
+
+
+def in_order(hosts: Mapping[str, Any]) -> list[str]:
+    """Sort hosts into the order in which they take a version."""
+    return sorted(hosts, key=lambda host: (ORDER.index(role_of(host)), host))
+
+
+def roll_out(hosts: list[str], transport: Transport, check: Callable[[], None]) -> None:
+    """Bring one host after another forward, and all back when one of them or the check fails.
+
+    Raises:
+        DeployError: the version was refused; the message says by whom, and what runs where.
+    """
+    forward: list[str] = []
+    try:
+        for host in hosts:
+            print(f"\n{host}: to the new version", flush=True)
+            code = transport(host, "forward")
+            if code:
+                raise DeployError(_refused(host, code))
+            forward.append(host)
+        check()
+    except DeployError as error:
+        stuck = [host for host in reversed(forward) if transport(host, "back")]
+        raise DeployError(f"{error}. {_told(forward, stuck)}. {NEXT}") from None
+
+
+def _refused(host: str, code: int) -> str:
+    if code == 1:
+        return f"{host} was not healthy with the new version, and runs the one before again"
+    return (
+        f"{host} did not take the new version (exit code {code}), and what it runs is not known: "
+        "see /home/ubuntu/startup.log there"
+    )
+
+
+def _told(forward: list[str], stuck: list[str]) -> str:
+    if stuck:
+        return f"These hosts did not go back: {', '.join(stuck)}"
+    if forward:
+        return "The hosts before it run the version before again"
+    return "No other host was touched"
+
+
+def rollout(stack: str) -> None:
+    """Bring this checkout's version, or the configured one, to all hosts of a stack.
+
+    Raises:
+        DeployError: it was not published, or the hosts refused it.
+    """
+    deploy.select(stack)
+    targets = [word for pattern in RELEASE for word in ("--target", pattern)]
+    deploy.pulumi("up", "--yes", *targets, stack=stack)
+    outputs = deploy.outputs(stack)
+    roll_out(in_order(outputs["ssh"]), ssh(outputs), lambda: deploy.run_a_task(outputs))
+    print("\nAll hosts run the new version")
+
+
+def main(arguments: list[str]) -> int:
+    """Roll out; give the exit code."""
+    (stack,) = arguments
+    try:
+        if shutil.which("pulumi") is None:
+            raise DeployError(deploy.NO_PULUMI)
+        rollout(stack)
+    except DeployError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,262 @@
+"""A new version reaches the hosts: the order, the way back, and the host's side run by bash."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import deploy
+import rollout
+from celeriac.topology import ROLES
+from host_machine import HostMachine
+from infra_stack import deployed
+
+OLD, NEW = "0" * 40, "1" * 40
+HOSTS = [host for role in ROLES for host in role.hosts]
+IN_ORDER = [
+    "rabbitmq-ec2",
+    "redis-ec2",
+    "worker1-ec2",
+    "worker2-ec2",
+    "flower-ec2",
+    "flask-ec2",
+]
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the script is for Ubuntu")
+
+
+class Hosts:
+    """Hosts that write down what they are asked, and refuse what they are told to."""
+
+    def __init__(self, **refuse: int) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self._refuse = refuse
+
+    def __call__(self, host: str, direction: str) -> int:
+        """Give the exit code of a direction of a host."""
+        self.asked.append((host, direction))
+        return self._refuse.get(f"{host.partition('-')[0]}_{direction}", 0)
+
+
+def _fails() -> None:
+    raise deploy.DeployError("No worker executed the task that was tried")
+
+
+def test_workers_take_a_version_before_the_web_and_one_at_a_time() -> None:
+    hosts = Hosts()
+
+    rollout.roll_out(rollout.in_order(dict.fromkeys(HOSTS)), hosts, lambda: None)
+
+    assert hosts.asked == [(host, "forward") for host in IN_ORDER]
+
+
+def test_more_workers_are_workers() -> None:
+    assert rollout.in_order(dict.fromkeys([*HOSTS, "worker3-ec2"])).index("worker3-ec2") == 4
+
+
+def test_version_that_a_host_refuses_reaches_no_other_and_leaves_those_before() -> None:
+    hosts = Hosts(worker1_forward=1)
+
+    with pytest.raises(deploy.DeployError, match=r"worker1-ec2 was not healthy.*run the version"):
+        rollout.roll_out(IN_ORDER, hosts, lambda: None)
+
+    assert hosts.asked[3:] == [("redis-ec2", "back"), ("rabbitmq-ec2", "back")]
+
+
+def test_host_that_nobody_reaches_is_told_as_such() -> None:
+    hosts = Hosts(rabbitmq_forward=255)
+
+    with pytest.raises(deploy.DeployError, match=r"exit code 255.*startup\.log.*No other host"):
+        rollout.roll_out(IN_ORDER, hosts, lambda: None)
+
+    assert hosts.asked == [("rabbitmq-ec2", "forward")]
+
+
+def test_version_with_which_no_task_runs_goes_back_everywhere() -> None:
+    hosts = Hosts()
+
+    with pytest.raises(deploy.DeployError, match="No worker executed"):
+        rollout.roll_out(IN_ORDER, hosts, _fails)
+
+    assert hosts.asked[6:] == [(host, "back") for host in reversed(IN_ORDER)]
+
+
+def test_host_that_does_not_go_back_is_named_and_the_others_go() -> None:
+    hosts = Hosts(flower_back=1)
+
+    with pytest.raises(deploy.DeployError, match="did not go back: flower-ec2"):
+        rollout.roll_out(IN_ORDER, hosts, _fails)
+
+    assert len(hosts.asked) == 12
+
+
+@pytest.mark.timeout(300)
+def test_rollout_changes_the_release_and_no_host() -> None:
+    stack = deployed()
+    names = [pattern.strip("*") for pattern in rollout.RELEASE]
+    changed = {
+        each.type.rpartition(":")[2]
+        for each in stack.resources
+        if any(name in each.urn for name in names)
+    }
+
+    assert changed == {
+        "Release",
+        "Bucket",
+        "BucketPublicAccessBlock",
+        "BucketObjectv2",
+        "Parameter",
+    }
+    assert [each.name for each in stack.resources if each.urn.endswith(names[1])] == ["release"]
+    assert len(stack.outputs["version"]) == 40
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Put stand-ins for pulumi and ssh on the PATH; give the file with how they were called."""
+    outputs = {"ssh": {host: f"ssh ubuntu@{host}" for host in IN_ORDER}}
+    (tmp_path / "outputs").write_text(json.dumps(outputs))
+    for program in ("pulumi", "ssh"):
+        file = tmp_path / program
+        file.write_text(
+            f'#!/bin/bash\necho "{program} $*" >>{tmp_path}/calls\n'
+            f'case "$*" in *"stack output"*) cat {tmp_path}/outputs ;;\n'
+            f'*"bash -s"*) cmp - {rollout.HOST_SCRIPT} ;; esac\n'
+        )
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(deploy, "run_a_task", lambda _: None)
+    yield tmp_path / "calls"
+
+
+def test_rollout_publishes_the_version_and_sends_each_host_its_script(
+    commands: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rollout.main(["dev"]) == 0
+
+    calls = commands.read_text().splitlines()
+    assert calls[1].endswith(
+        "up --yes --target **celeriac:infra:Release** "
+        "--target **aws:ssm/parameter:Parameter::release --stack dev"
+    )
+    sent = [call for call in calls if call.startswith("ssh ")]
+    assert [call.split("ubuntu@")[1] for call in sent] == [
+        f"{host} sudo bash -s -- forward" for host in IN_ORDER
+    ]
+    assert "All hosts run the new version" in capsys.readouterr().out
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> HostMachine:
+    """Give a worker's machine that runs the old version."""
+    found = HostMachine(tmp_path / "machine")
+    found.settings |= {
+        "ROLE": "celery",
+        "HOST": "worker1-ec2",
+        "PARAMETERS": "/celeriac/dev/celery",
+        "VOLUME": "",
+    }
+    _release(found, OLD)
+    done = found.boot()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return found
+
+
+def _release(machine: HostMachine, commit: str) -> None:
+    """Name a version to the hosts; it is there already, as if fetched."""
+    (machine.root / "opt/celeriac" / commit).mkdir(parents=True)
+    machine.tell({"commit": commit, "bucket": "b"}, {"RABBITMQ_CELERY_PASSWORD": "a"})
+
+
+def _runs(machine: HostMachine) -> str:
+    folder = (machine.root / "opt/celeriac/current").resolve().name
+    assert f"CELERIAC_IMAGE=celeriac:{folder}\n" in machine.read("etc/celeriac/celeriac.env")
+    return folder
+
+
+@linux
+def test_host_goes_forward(machine: HostMachine) -> None:
+    _release(machine, NEW)
+
+    done = machine.roll("forward")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert _runs(machine) == NEW
+    assert "down" not in " ".join(machine.calls("docker"))
+
+
+@linux
+def test_host_builds_the_new_image_before_it_stops_anything(machine: HostMachine) -> None:
+    _release(machine, NEW)
+
+    machine.roll("forward")
+
+    steps = [call.split("--profile celery ")[-1].split()[0] for call in machine.calls("docker")]
+    assert steps.index("build") < steps.index("up")
+
+
+@linux
+def test_host_goes_back_from_a_version_that_is_not_healthy(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    (machine.fake / "sick").write_text(f"{NEW}\n")
+
+    done = machine.roll("forward")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert _runs(machine) == OLD
+    assert (machine.root / "var/lib/celeriac/ready").exists()
+
+
+@linux
+def test_refused_version_is_not_tried_at_a_boot_but_by_another_rollout(
+    machine: HostMachine,
+) -> None:
+    _release(machine, NEW)
+    (machine.fake / "sick").write_text(f"{NEW}\n")
+    machine.roll("forward")
+    (machine.fake / "sick").write_text("")
+
+    machine.boot(machine.root / "usr/local/sbin/celeriac-start")
+    assert _runs(machine) == OLD
+
+    assert machine.roll("forward").returncode == 0
+    assert _runs(machine) == NEW
+
+
+@linux
+def test_host_goes_back_when_it_is_told_to_and_stays_there(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    machine.roll("forward")
+
+    assert machine.roll("back").returncode == 0
+    assert _runs(machine) == OLD
+    machine.boot(machine.root / "usr/local/sbin/celeriac-start")
+    assert _runs(machine) == OLD
+
+
+@linux
+def test_host_on_which_nothing_is_healthy_says_so(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    (machine.fake / "sick").write_text(f"{NEW}\n{OLD}\n")
+
+    assert machine.roll("forward").returncode == 2
+    assert "start the role celery" in machine.read("var/lib/celeriac/failed")
+
+
+def test_without_pulumi_it_is_told_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert rollout.main(["dev"]) == 1
+    assert "Pulumi is not installed" in capsys.readouterr().err
+
+
+def test_script_of_the_host_refuses_what_it_does_not_know() -> None:
+    done = subprocess.run([rollout.HOST_SCRIPT, "sideways"], check=False)
+
+    assert done.returncode == 64
