@@ -213,7 +213,7 @@ def test_stats_command_prints_what_the_api_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _fill(history)
-    monkeypatch.setattr("celeriac.cli.stats.load_settings", lambda: settings)
+    monkeypatch.setattr("celeriac.cli.stats.servers", lambda: settings)
 
     stats(since="2h", until=None, buckets=24, as_json=True)
     found = json.loads(capsys.readouterr().out)

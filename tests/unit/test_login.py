@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from access_app import CHEAP, ROOT, AccessApp, access_app, send
 from celeriac.access import Role, passwords
 from celeriac.cli import app, login, remote
-from celeriac.errors import CeleriacError, UnknownTaskError
+from celeriac.errors import CeleriacError, ConfigurationError, UnknownTaskError
 from celeriac.runs import (
     Outcome,
     Run,
@@ -365,6 +365,40 @@ def test_command_that_cannot_ask_where_one_is_logged_in_says_so(web: AccessApp) 
     _logged_in(web)
 
     assert f"cannot ask {URL} yet" in str(_run("run", "tail", RUN).exception)
+
+
+ON_THE_SERVER = [
+    ["users", "add", "eve"],
+    ["users", "list"],
+    ["tokens", "list"],
+    ["tokens", "revoke", "4f0c5a1b2c3d"],
+    ["audit", "list"],
+    ["audit", "export"],
+    ["history", "export"],
+    ["history", "prune", "--days", "1", "--yes"],
+    ["stats"],
+    ["queues", "list"],
+    ["workers", "list"],
+    ["dead-letters", "list"],
+    ["top", "--once"],
+    ["batch", "-"],
+]
+
+
+@pytest.mark.parametrize("words", ON_THE_SERVER, ids=" ".join)
+def test_command_of_the_server_touches_nothing_here_where_a_web_is_meant(
+    words: list[str], web: AccessApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _logged_in(web)
+    by_login = _run(*words)
+    monkeypatch.setenv("CELERIAC_URL", URL)
+    by_address = _run(*words)
+
+    for done, way in ((by_login, "`celeriac logout` first"), (by_address, "CELERIAC_URL out")):
+        assert isinstance(done.exception, ConfigurationError), done.output
+        assert f"cannot ask {URL} yet; run it on the server" in str(done.exception)
+        assert way in str(done.exception)
+    assert not (tmp_path / ".celeriac").exists()
 
 
 def test_command_that_works_where_servers_are_takes_no_address() -> None:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from celeriac.cli.input_file import opened
+from celeriac.cli.place import servers
 from celeriac.errors import CeleriacError, TransientError, UnconfirmedError
-from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import LineAnswer
@@ -32,7 +32,7 @@ def batch(file: File) -> None:
     from celeriac.runs import Runs
     from celeriac.web.api.batch import answer_line
 
-    settings = load_settings()
+    settings = servers()
     counts = {True: 0, False: 0}
     again: list[int] = []
     with opened(file) as lines, _progress(lines) as show:

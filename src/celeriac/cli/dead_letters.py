@@ -11,9 +11,9 @@ from rich.table import Column, Table
 
 from celeriac.cli import options
 from celeriac.cli.asking import NOBODY_ANSWERS
+from celeriac.cli.place import servers
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
-from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import DeadLetters, Letter, LetterList, LetterProgress, LetterSelection
@@ -96,7 +96,7 @@ def _typed_word() -> str:
 def _dead_letters() -> "DeadLetters":
     from celeriac.runs import Runs
 
-    return Runs.of(load_settings()).dead_letters
+    return Runs.of(servers()).dead_letters
 
 
 def _selection(

@@ -8,8 +8,8 @@ import typer
 
 from celeriac.cli import options
 from celeriac.cli.asking import confirm
+from celeriac.cli.place import servers
 from celeriac.cli.run_filters import takes_filter
-from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import RunFilter, RunHistory
@@ -64,4 +64,4 @@ def _words(days: int | None, keep: int | None) -> str:
 def _history() -> "RunHistory":
     from celeriac.runs import RunHistory
 
-    return RunHistory.of(load_settings())
+    return RunHistory.of(servers())

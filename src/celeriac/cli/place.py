@@ -139,12 +139,23 @@ def servers(**given: Any) -> Settings:
         ConfigurationError: a web is meant to do it.
     """
     settings = load_settings(**given)
-    if (url := _meant_url(settings)) is not None:
-        raise ConfigurationError(
-            f"This command cannot ask {url} yet; it works where broker and Redis can be reached. "
-            "Leave --url and CELERIAC_URL out there."
-        )
+    require_servers(settings)
     return settings
+
+
+def require_servers(settings: Settings) -> None:
+    """Check that no web is meant: a command must not work on what happens to be here instead.
+
+    Raises:
+        ConfigurationError: one is.
+    """
+    if (url := _meant_url(settings)) is not None:
+        given = chosen_url(settings) is not None
+        how = "leave --url and CELERIAC_URL out" if given else "`celeriac logout` first"
+        raise ConfigurationError(
+            f"This command cannot ask {url} yet; run it on the server itself, where broker, Redis "
+            f"and history can be reached. For those of this machine, {how}."
+        )
 
 
 def _meant_url(settings: Settings) -> str | None:

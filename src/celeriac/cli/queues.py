@@ -12,9 +12,9 @@ from rich.text import Text
 
 from celeriac.cli import options
 from celeriac.cli.asking import confirm
+from celeriac.cli.place import servers
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
-from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import Queue, Queues
@@ -100,7 +100,7 @@ def migrate_queues() -> None:
 def _queues() -> "Queues":
     from celeriac.runs import Runs
 
-    return Runs.of(load_settings()).queues
+    return Runs.of(servers()).queues
 
 
 def _table(queues: Sequence["Queue"]) -> Table:

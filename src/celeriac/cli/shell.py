@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from celeriac.cli.place import require_servers
 from celeriac.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,11 +17,13 @@ def access_of(settings: Settings) -> "Access":
     """Open the users and tokens, made where there are none yet.
 
     Raises:
-        ConfigurationError: the history's address is wrong, or a newer version made the tables.
+        ConfigurationError: a web is meant, the history's address is wrong, or a newer version made
+            the tables.
         HistoryUnavailableError: the database is away or locked.
     """
     from celeriac.access import Access
 
+    require_servers(settings)
     access = Access.of(settings)
     access.prepare()
     return access

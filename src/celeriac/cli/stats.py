@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from celeriac.cli import options
-from celeriac.settings import load_settings
+from celeriac.cli.place import servers
 
 
 def stats(
@@ -22,7 +22,7 @@ def stats(
     now = datetime.now(UTC)
     begins_at = instant_of("since", since, now)
     ends_at = instant_of("until", until, now) if until else now
-    found = recorded_stats(load_settings(), begins_at, ends_at, buckets)
+    found = recorded_stats(servers(), begins_at, ends_at, buckets)
     if as_json:
         print(found.model_dump_json())
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from celeriac.settings import load_settings
+from celeriac.cli.place import servers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ def top(
     from celeriac.runs import Runs
 
     chosen = _span(span)
-    runs = Runs.of(load_settings())
+    runs = Runs.of(servers())
     console = Console()
     with closing(runs.history):
         if once or not console.is_terminal:

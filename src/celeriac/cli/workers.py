@@ -10,9 +10,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from celeriac.cli import options
+from celeriac.cli.place import servers
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
-from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.runs import Worker, Workers
@@ -71,7 +71,7 @@ def _tell(workers: "Workers", name: str, words: str, *, as_json: bool) -> None:
 def _workers() -> "Workers":
     from celeriac.runs import Runs
 
-    return Runs.of(load_settings()).workers
+    return Runs.of(servers()).workers
 
 
 def _table(workers: Sequence["Worker"]) -> Table:
