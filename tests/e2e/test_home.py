@@ -231,6 +231,7 @@ def test_home_has_the_same_numbers_without_scripts(new_page, stack: RunningStack
     def numbers() -> tuple[int, int]:
         page.goto(stack.url)
         expect(page.locator("#plot-throughput")).to_be_hidden()
+        expect(page.locator("#chart-throughput")).to_contain_text("Its numbers stand in a table:")
         submitted = _submitted(page)
         page.locator("#chart-throughput").get_by_role("link", name="As a table").click()
         rows = page.locator('[data-points="throughput"] tbody tr')
