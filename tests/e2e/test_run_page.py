@@ -260,3 +260,17 @@ def test_page_fits_a_phone_and_a_desk_and_is_accessible(
             )
             assert overflow <= 0, f"{name} is {overflow} px too wide at {width} px"
             assert not grave_violations(page)
+
+
+def test_body_of_a_chord_that_was_never_called_is_not_resubmitted(
+    page: Page, stack: RunningStack
+) -> None:
+    starter = _ended(stack, "chatty.chorded")
+    body = stack.get(f"/runs/{starter}")["result"]
+    eventually(lambda: stack.get(f"/runs/{body}")["finished_at"], deadline_s=30)
+
+    page.goto(f"{stack.url}/runs/{body}")
+
+    expect(page.get_by_text("This is the body of a chord")).to_be_visible()
+    expect(page.get_by_role("button", name="Resubmit")).to_have_count(0)
+    shot(page, "run-chord-body")

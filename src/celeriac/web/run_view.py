@@ -53,6 +53,16 @@ class RunView:
         return STATES[self.run.state]
 
     @property
+    def is_uncalled_body(self) -> bool:
+        """Tell whether it is a chord's body that failed since a part of its header did.
+
+        Its input would have been their results, so there is none to submit again.
+        """
+        error = self.run.error
+        is_of_chord = error is not None and error.type.rpartition(".")[2] == "ChordError"
+        return is_of_chord and self.run.state is RunState.FAILURE and not self.run.started_at
+
+    @property
     def due_at(self) -> datetime | None:
         """Give the instant from which the run could have started."""
         known = [at for at in (self.run.submitted_at, self.run.eta) if at]
