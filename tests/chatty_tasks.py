@@ -1,6 +1,8 @@
 """Tasks that log in every way that Celery's users know, for the tests of what becomes of it."""
 
 import logging
+import os
+import signal
 import sys
 import threading
 import warnings
@@ -142,3 +144,11 @@ def chorded() -> str:
     """Start a chord whose header fails; gives the callback's identifier."""
     identifier: str = chord([failing.si(), failing.si()])(many.si(1, "callback")).id
     return identifier
+
+
+@shared_task(name="chatty.poison")
+def poison(gate: str) -> str:
+    """Kill the process that executes it, until there is a gate."""
+    if not Path(gate).exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "open"

@@ -1,8 +1,10 @@
 """A run's page in the browser: its timeline, its log as it comes, its relatives."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -260,6 +262,45 @@ def test_page_fits_a_phone_and_a_desk_and_is_accessible(
             )
             assert overflow <= 0, f"{name} is {overflow} px too wide at {width} px"
             assert not grave_violations(page)
+
+
+def test_poison_that_is_replayed_shows_it_on_the_open_page(
+    page: Page, stack: RunningStack, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    run_id = stack.submit("chatty.poison", {"gate": str(gate)})
+    page.goto(f"{stack.url}/runs/{run_id}")
+    _expect_end(page, "DEAD")
+    lost = page.locator("#timeline .span-name").filter(has_text="worker lost")
+    expect(lost.first).to_contain_text("Attempt 1, start", timeout=ENDS_WITHIN_MS)
+    shot(page, "run-poison")
+    gate.touch()
+
+    letters = eventually(
+        lambda: [
+            each["id"] for each in stack.get("/dead-letters")["letters"] if each["run_id"] == run_id
+        ],
+        deadline_s=30,
+    )
+    replay = json.dumps({"ids": letters}).encode()
+    urlopen(
+        Request(
+            f"{stack.url}/api/v1/dead-letters/replay",
+            replay,
+            {"Content-Type": "application/json"},
+        )
+    ).read()
+
+    _expect_end(page)
+    names = page.locator("#timeline .span-name")
+    expect(names.filter(has_text="Lay as a dead letter")).to_be_visible(timeout=ENDS_WITHIN_MS)
+    expect(names.filter(has_text="Replayed")).to_be_visible()
+    expect(names.filter(has_text="Attempt 2")).to_contain_text("Success")
+    expect(page.locator("[data-live-mark]")).to_have_count(0, timeout=ENDS_WITHIN_MS)
+    shot(page, "run-replayed")
+    attempts = stack.get(f"/runs/{run_id}/attempts")["attempts"]
+    assert {each["state"] for each in attempts} == {"LOST", "DEAD", "SUCCESS"}
+    assert attempts[-1]["replayed_at"]
 
 
 def test_body_of_a_chord_that_was_never_called_is_not_resubmitted(

@@ -61,6 +61,7 @@ def test_execution_whose_worker_was_killed_stays_in_sight_as_an_attempt_of_its_o
     eventually(lambda: [each["state"] for each in attempts()][1:] == ["FAILURE"])
     lost, last = attempts()
     assert (lost["number"], lost["lost"], last["number"], last["lost"]) == (1, True, 1, False)
+    assert (lost["state"], lost["start"], last["start"]) == ("LOST", 1, 2)
     assert lost["started_at"] < last["started_at"]
     page = client.get(f"/runs/{run_id}", headers={"Accept": "text/html"}).text
-    assert page.count("Attempt 1: worker lost or stopped") == 1
+    assert page.count("Attempt 1, start 1 — worker lost or stopped") == 1

@@ -19,7 +19,7 @@ def _at(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 
 
-def _attempt(number: int, state: RunState, begin: float, end: float | None) -> Attempt:
+def _attempt(number: int, state: RunState, begin: float, end: float | None, **more: Any) -> Attempt:
     return Attempt(
         number=number,
         state=state,
@@ -27,7 +27,13 @@ def _attempt(number: int, state: RunState, begin: float, end: float | None) -> A
         finished_at=None if end is None else _at(end),
         worker="w",
         error=None,
+        **more,
     )
+
+
+def _lost(number: int, start: int | None, begin: float, **more: Any) -> Attempt:
+    found = _attempt(number, RunState.STARTED, begin, None, lost=True, start=start, **more)
+    return found.model_copy(update={"state": "LOST"})
 
 
 def _timeline(state: RunState, attempts: list[Attempt], now_s: float, **known: Any) -> Timeline:
@@ -132,15 +138,14 @@ def test_bars_stay_in_the_picture_whatever_the_clocks_say(
 
 
 def test_execution_whose_worker_was_lost_lasts_until_its_attempt_begins_again() -> None:
-    lost = _attempt(1, RunState.STARTED, 2, None).model_copy(update={"lost": True})
-    attempts = [lost, _attempt(1, RunState.SUCCESS, 6, 10)]
+    attempts = [_lost(1, 1, 2), _attempt(1, RunState.SUCCESS, 6, 10, start=2)]
 
     timeline = _timeline(RunState.SUCCESS, attempts, 99, finished_at=_at(10))
 
     assert _bars(timeline) == [("queued", 0, 200), ("attempt", 200, 600), ("attempt", 600, 1000)]
     assert [span.label for span in timeline.spans if span.attempt] == [
-        "Attempt 1: worker lost or stopped",
-        "Attempt 1",
+        "Attempt 1, start 1 — worker lost or stopped",
+        "Attempt 1, start 2",
     ]
 
 
@@ -186,3 +191,107 @@ def test_attempts_of_the_history_and_of_now_keep_the_lost_one() -> None:
     found = attempts_of(run, recorded)
 
     assert [(each.lost, each.worker) for each in found] == [(True, "one"), (False, "two")]
+
+
+def _labels(timeline: Timeline) -> list[str]:
+    return [span.label for span in timeline.spans]
+
+
+def test_run_that_was_poison_and_was_replayed_is_told_step_by_step() -> None:
+    attempts = [
+        _lost(1, 1, 1),
+        _attempt(1, RunState.DEAD, 2, 3, start=2),
+        _attempt(2, RunState.SUCCESS, 5, 6, start=1, replayed_at=_at(4)),
+    ]
+
+    timeline = _timeline(RunState.SUCCESS, attempts, 99, finished_at=_at(6))
+
+    assert _labels(timeline) == [
+        "Waited in the queue",
+        "Attempt 1, start 1 — worker lost or stopped",
+        "Attempt 1, start 2",
+        "Lay as a dead letter",
+        "Waited in the queue",
+        "Attempt 2",
+    ]
+    assert all(span.ends_at for span in timeline.spans)
+    assert [span.replayed for span in timeline.spans] == [False] * 4 + [True, False]
+
+
+def test_replayed_run_that_waits_shows_that_it_waits_again() -> None:
+    attempts = [
+        _attempt(1, RunState.DEAD, 1, 2, start=1),
+        Attempt(
+            number=2, state=RunState.PENDING, started_at=None, finished_at=None, worker=None,
+            error=None, replayed_at=_at(3),
+        ),
+    ]  # fmt: skip
+
+    timeline = _timeline(RunState.PENDING, attempts, 9)
+
+    assert _labels(timeline)[-2:] == ["Lay as a dead letter", "Waits in the queue"]
+    assert timeline.spans[-1].ends_at is None
+
+
+def test_letter_that_no_worker_could_start_lay_until_its_replay() -> None:
+    dead = Attempt(
+        number=1, state=RunState.DEAD, started_at=None, finished_at=_at(2), worker="w", error=None
+    )
+    again = _attempt(2, RunState.SUCCESS, 8, 9, start=1, replayed_at=_at(7))
+
+    timeline = _timeline(RunState.SUCCESS, [dead, again], 99, finished_at=_at(9))
+
+    assert [(span.label, span.seconds) for span in timeline.spans] == [
+        ("Waited in the queue", 2),
+        ("Lay as a dead letter", 5),
+        ("Waited in the queue", 1),
+        ("Attempt 2", 1),
+    ]
+
+
+def test_many_lost_starts_are_folded() -> None:
+    lost = [_lost(1, start, start) for start in range(1, 11)]
+    attempts = [*lost, _attempt(1, RunState.DEAD, 11, 12, start=11)]
+
+    timeline = _timeline(RunState.DEAD, attempts, 99, finished_at=_at(12))
+
+    assert _labels(timeline)[1] == "Attempt 1, first 6 starts not shown"
+    assert (timeline.spans[1].begins_at, timeline.spans[1].ends_at) == (_at(1), _at(7))
+    assert _labels(timeline)[2:] == [
+        *(f"Attempt 1, start {start} — worker lost or stopped" for start in range(7, 11)),
+        "Attempt 1, start 11",
+    ]
+
+
+def test_dead_letter_that_lay_for_days_leaves_room_for_the_rest() -> None:
+    attempts = [
+        _attempt(1, RunState.DEAD, 1, 2),
+        _attempt(2, RunState.SUCCESS, 300_001, 300_002, replayed_at=_at(300_000)),
+    ]
+
+    timeline = _timeline(RunState.SUCCESS, attempts, 99, finished_at=_at(300_002))
+
+    widths = {span.label: span.width for span in timeline.spans}
+    assert widths["Attempt 2"] > 150 and widths["Lay as a dead letter"] < 250
+    assert timeline.spans[-1].x + timeline.spans[-1].width == pytest.approx(WIDTH)
+
+
+def test_replay_is_told_while_the_run_waits_and_after_it_was_executed() -> None:
+    recorded = [
+        AttemptRow(1, "DEAD", _at(1), _at(2), "one", None, start=1),
+        AttemptRow(2, "PENDING", None, None, None, None, replayed_at=_at(3)),
+    ]
+    waits = Run(id="r", state=RunState.PENDING, submitted_at=BEGIN, started_at=_at(1), attempts=1)
+    runs = waits.model_copy(update={"state": RunState.STARTED, "started_at": _at(4), "attempts": 2})
+
+    waiting, running = (attempts_of(each, recorded) for each in (waits, runs))
+
+    assert [(each.number, each.state) for each in waiting] == [(1, "DEAD"), (2, "PENDING")]
+    assert [(each.number, each.state) for each in running] == [(1, "DEAD"), (2, "STARTED")]
+    assert running[1].replayed_at == waiting[1].replayed_at == _at(3)
+
+
+def test_replayed_run_whose_replay_is_not_recorded_yet_was_dead() -> None:
+    waits = Run(id="r", state=RunState.PENDING, submitted_at=BEGIN, started_at=_at(1), attempts=1)
+
+    assert [each.state for each in attempts_of(waits, [])] == [RunState.DEAD]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from celeriac.history.instants import instant_or_none
-from celeriac.history.row import AttemptRow, ErrorRow
+from celeriac.history.row import LOST, AttemptRow, ErrorRow
 from celeriac.history.states import PENDING, RANK, REVOKED, STARTED
 
 MOST_STARTS = 20
@@ -99,18 +99,34 @@ def _read(values: list[Any]) -> Attempt:
 
 def attempt_rows_of(attempt: Attempt) -> Iterator[AttemptRow]:
     """Give the attempt as people see it, after those executions of it whose worker was lost."""
-    for at, worker in attempt.all_starts[:-1]:
-        yield AttemptRow(attempt.number, STARTED, instant_or_none(at), None, worker, None, True)
+    # Of the longest rows the first starts were let go: then nobody knows which start this is.
+    count = len(attempt.all_starts)
+    starts = range(1, count + 1) if count < MOST_STARTS else [None] * count
+    replayed_at = instant_or_none(attempt.replayed_at)
+    for start, (at, worker) in zip(starts, attempt.all_starts[:-1], strict=False):
+        yield AttemptRow(
+            number=attempt.number,
+            state=LOST,
+            started_at=instant_or_none(at),
+            finished_at=None,
+            worker=worker,
+            error=None,
+            lost=True,
+            replayed_at=replayed_at,
+            start=start,
+        )
+    goes_on = attempt.state in (PENDING, STARTED)
     yield AttemptRow(
         number=attempt.number,
         state=attempt.state,
         started_at=instant_or_none(attempt.started_at),
-        finished_at=instant_or_none(None if attempt.state == STARTED else attempt.state_at),
+        finished_at=instant_or_none(None if goes_on else attempt.state_at),
         worker=attempt.worker,
         error=ErrorRow(attempt.error_type, attempt.error_message or "")
         if attempt.error_type
         else None,
-        replayed_at=instant_or_none(attempt.replayed_at),
+        replayed_at=replayed_at,
+        start=starts[-1] if count else None,
     )
 
 

@@ -110,8 +110,9 @@ def run_row(record: Record, now: datetime) -> RunRow:
 
 
 def attempt_rows(record: Record) -> tuple[AttemptRow, ...]:
-    """Give the run's attempts, the first one first; one that never began is none."""
-    attempts = [each for each in (*record.past(), record.newest()) if each.executed]
+    """Give the attempts, the first one first; one that neither began nor was replayed is none."""
+    known = (*record.past(), record.newest())
+    attempts = [each for each in known if each.executed or each.replayed_at is not None]
     return tuple(row for attempt in attempts for row in attempt_rows_of(attempt))
 
 

@@ -54,11 +54,15 @@ class RunRow:
         return {field.name: _jsonable(getattr(self, field.name)) for field in fields(self)}
 
 
+LOST = "LOST"
+"""How an execution ended whose worker was lost: Celery has no word for it."""
+
+
 @dataclass(frozen=True)
 class AttemptRow:
-    """One execution of a run; `state` tells how it ended, or STARTED.
+    """One execution of a run; `state` tells how it ended, STARTED, or PENDING after a replay.
 
-    Of an attempt whose worker was `lost` while it executed, nobody knows when it ended.
+    Of one whose worker was `lost` while it executed, nobody knows when it ended.
     """
 
     number: int
@@ -69,7 +73,9 @@ class AttemptRow:
     error: ErrorRow | None
     lost: bool = False
     replayed_at: datetime | None = None
-    """When its dead letter was sent again, where it began so."""
+    """When its dead letter was sent again, where the attempt began so."""
+    start: int | None = None
+    """Which start of the attempt it is, the first is 1; None where it has none, or nobody knows."""
 
     @property
     def finished(self) -> bool:

@@ -2,20 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.history import AttemptRow
 from celeriac.runs.run import Run, RunError, RunState
 
+AttemptState = RunState | Literal["LOST"]
+
 
 class Attempt(BaseModel):
-    """One execution of a run; `state` tells how it ended, or STARTED."""
+    """One execution of a run, or a replay that waits for its own."""
 
     model_config = ConfigDict(frozen=True)
 
     number: int = Field(description="The first is 1.")
-    state: RunState
+    state: AttemptState = Field(
+        description="How it ended; `STARTED` while it executes, `PENDING` while it waits after a "
+        "replay, `LOST` where its worker was lost."
+    )
     started_at: datetime | None
     finished_at: datetime | None
     worker: str | None
@@ -24,6 +30,13 @@ class Attempt(BaseModel):
         False, description="Whether its worker was lost while it executed. The message was "
         "delivered again: what follows is the same attempt."
     )  # fmt: skip
+    start: int | None = Field(
+        None, description="Which start of its attempt it is; the first is 1. Null where it is not "
+        "known, or it has not started."
+    )  # fmt: skip
+    replayed_at: datetime | None = Field(
+        None, description="When the attempt began with the replay of a dead letter."
+    )
 
 
 class AttemptList(BaseModel):
@@ -38,7 +51,8 @@ def attempts_of(run: Run, recorded: Sequence[AttemptRow]) -> list[Attempt]:
     """Give all attempts: the run itself knows the newest, the history those before."""
     lost = [_of_row(row) for row in recorded if row.lost]
     known = {row.number: _of_row(row) for row in recorded if not row.lost}
-    if run.attempts:
+    # What was replayed and waits, or was revoked while it did, is no execution of the run.
+    if run.attempts and run.attempts >= max(known, default=0):
         newest = _newest(run)
         known[newest.number] = _joined(newest, known.get(newest.number))
     # Sorting keeps the order of equals: what was lost comes first, as it was recorded.
@@ -49,20 +63,23 @@ def _of_row(row: AttemptRow) -> Attempt:
     error = row.error
     return Attempt(
         number=row.number,
-        state=RunState(row.state),
+        state="LOST" if row.lost else RunState(row.state),
         started_at=row.started_at,
         finished_at=row.finished_at,
         worker=row.worker,
         error=RunError(type=error.type, message=error.message) if error else None,
         lost=row.lost,
+        start=row.start,
+        replayed_at=row.replayed_at,
     )
 
 
 def _newest(run: Run) -> Attempt:
-    executes = run.state not in (RunState.PENDING, RunState.SCHEDULED)
+    # A run that was executed and waits, but is not tried again, was dead and is replayed.
+    was_dead = run.state in (RunState.PENDING, RunState.SCHEDULED)
     return Attempt(
         number=run.attempts,
-        state=run.state if executes else RunState.STARTED,
+        state=RunState.DEAD if was_dead else run.state,
         started_at=run.started_at,
         finished_at=run.finished_at,
         worker=run.worker,
@@ -72,11 +89,13 @@ def _newest(run: Run) -> Attempt:
 
 def _joined(now: Attempt, recorded: Attempt | None) -> Attempt:
     """Fill what the live state does not tell, such as when an attempt failed that is retried."""
-    if recorded is None or recorded.state != now.state:
+    if recorded is None:
         return now
+    always = ("start", "replayed_at")
+    same_state = ("started_at", "finished_at", "worker", "error")
     unknown = {
         name: getattr(recorded, name)
-        for name in ("started_at", "finished_at", "worker", "error")
+        for name in (*always, *(same_state if recorded.state == now.state else ()))
         if getattr(now, name) is None
     }
     return now.model_copy(update=unknown)

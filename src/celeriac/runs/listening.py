@@ -5,9 +5,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 
-from celeriac.events import Event
+from celeriac.events import Event, EventKind
 from celeriac.runs.live import LiveEvents
-from celeriac.runs.run import Run
+from celeriac.runs.run import Run, RunState
 from celeriac.runs.store import RunStore
 
 
@@ -20,9 +20,11 @@ class Listening:
         self._get = get
 
     async def listen(
-        self, run_id: str | None = None, after: str | None = None
+        self, run_id: str | None = None, after: str | None = None, *, past_death: bool = False
     ) -> AsyncGenerator[Run | list[Event], None]:
         """Give what happens to a run until it ends, or to all runs; [] is a sign of life.
+
+        `past_death`: a dead letter is no end, since it can be replayed.
 
         One run comes first as it is now, unless the caller knows it up to the event `after`.
 
@@ -32,7 +34,7 @@ class Listening:
         async with aclosing(self._live.listen(run_id, after)) as happenings:
             await anext(happenings)
             run = await asyncio.to_thread(self._get, run_id) if run_id else None
-            has_ended = run is not None and run.state.finished
+            has_ended = run is not None and _ends(run.state, past_death)
             if run and after is None:
                 yield run
                 if has_ended:
@@ -40,7 +42,7 @@ class Listening:
             async for events in happenings:
                 yield events
                 # Lines that a run has logged may come after its end.
-                if run_id and ((has_ended and not events) or any(e.kind.finishes for e in events)):
+                if run_id and ((has_ended and not events) or _tell_end(events, past_death)):
                     return
 
     async def ended(self, run_id: str, timeout_s: float) -> None:
@@ -70,3 +72,12 @@ class Listening:
             RunNotFoundError, ResultsUnavailableError
         """
         return self._store.watch(run_id, until_s)
+
+
+def _ends(state: RunState, past_death: bool) -> bool:
+    return state.finished and not (past_death and state is RunState.DEAD)
+
+
+def _tell_end(events: list[Event], past_death: bool) -> bool:
+    deaths = {EventKind.DEAD} if past_death else set()
+    return any(event.kind.finishes and event.kind not in deaths for event in events)

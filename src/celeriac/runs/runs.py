@@ -149,16 +149,18 @@ class Runs:
         return self._listening.watch(run_id)
 
     def listen(
-        self, run_id: str | None = None, after: str | None = None
+        self, run_id: str | None = None, after: str | None = None, *, past_death: bool = False
     ) -> AsyncGenerator[Run | list[Event], None]:
         """Give what happens to a run until it ends, or to all runs; [] is a sign of life.
+
+        `past_death`: a dead letter is no end, since it can be replayed.
 
         One run comes first as it is now, unless the caller knows it up to the event `after`.
 
         Raises:
             RunNotFoundError, ResultsUnavailableError
         """
-        return self._listening.listen(run_id, after)
+        return self._listening.listen(run_id, after, past_death=past_death)
 
     async def ended(self, run_id: str, timeout_s: float) -> None:
         """Return when the run has ended, or when the time is over.

@@ -56,7 +56,7 @@ def run(run_id: str) -> str:
 
 @pages.get("/runs/<run_id>/live")
 def live(run_id: str) -> Response:
-    """Stream the run's live part after each change, and its new lines, until it ends."""
+    """Stream the run's live part after each change, and its new lines, until it ends for good."""
     draw = copy_current_request_context(partial(_drawn, run_id))
     after = request.headers.get("Last-Event-ID") or request.args.get("after") or ""
     known = after if ENTRY_ID.fullmatch(after) else None
@@ -143,7 +143,9 @@ async def _live(
     """Send lines as they come, and the page's live part a few times a second at most."""
     yield b"retry: 500\n\n"
     try:
-        async with aclosing(_drawings(source.details.follow(run_id, after), draw)) as messages:
+        async with aclosing(
+            _drawings(source.details.follow(run_id, after, past_death=True), draw)
+        ) as messages:
             async for message in messages:
                 yield message
         is_over = (await asyncio.to_thread(source.get, run_id)).state.finished

@@ -1,9 +1,10 @@
 """A run's life as bars on one line of time: held, waiting, executed, waiting to be tried again."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby, pairwise
 
 from celeriac.runs import Attempt, Run, RunState
 from celeriac.web.look import STATES, StateLook
@@ -11,7 +12,10 @@ from celeriac.web.look import STATES, StateLook
 WIDTH = 1000
 """Units of the picture from the submission to the end, or to now."""
 LEAST_WIDTH = 5.0
-
+LETTER_SHARE = 0.2
+"""How much of the picture dead letters may take, beside which all else would be too small."""
+LOST_SHOWN = 4
+"""How many lost starts of an attempt have bars of their own, the newest."""
 
 LOST = StateLook("Worker lost or stopped", "heart-broken", "failure")
 """How an execution looks that nobody saw the end of."""
@@ -24,11 +28,16 @@ class SpanKind(StrEnum):
     QUEUED = "queued"
     ATTEMPT = "attempt"
     PAUSE = "pause"
+    LETTER = "letter"
 
 
 @dataclass(frozen=True)
 class Span:
-    """One bar. `ends_at` is None while it goes on; `x` and `width` are units of the picture."""
+    """One bar. `ends_at` is None while it goes on; `x` and `width` are units of the picture.
+
+    It stands for `folded` lost starts, where there are too many; `replayed` says that it began with
+    the replay of a dead letter.
+    """
 
     kind: SpanKind
     begins_at: datetime
@@ -36,6 +45,8 @@ class Span:
     x: float
     width: float
     attempt: Attempt | None = None
+    folded: int = 0
+    replayed: bool = False
 
     @property
     def label(self) -> str:
@@ -47,17 +58,16 @@ class Span:
                 return "Waited in the queue" if self.ends_at else "Waits in the queue"
             case SpanKind.PAUSE:
                 return "Waited to be tried again" if self.ends_at else "Waits to be tried again"
-        if self.attempt is None:
-            return "Attempt"
-        words = f"Attempt {self.attempt.number}"
-        return f"{words}: worker lost or stopped" if self.attempt.lost else words
+            case SpanKind.LETTER:
+                return "Lay as a dead letter"
+        return _attempt_words(self.attempt, self.folded) if self.attempt else "Attempt"
 
     @property
     def look(self) -> StateLook | None:
         """Give how the attempt ended, or that it executes."""
         if self.attempt is None:
             return None
-        return LOST if self.attempt.lost else STATES[self.attempt.state]
+        return LOST if self.attempt.state == "LOST" else STATES[self.attempt.state]
 
     @property
     def css(self) -> str:
@@ -96,6 +106,22 @@ class _Stretch:
     begins_at: datetime
     ends_at: datetime | None
     attempt: Attempt | None = None
+    folded: int = 0
+    replayed: bool = False
+
+
+def _attempt_words(attempt: Attempt, folded: int) -> str:
+    words = f"Attempt {attempt.number}"
+    if folded:
+        starts = "start" if folded == 1 else f"{folded} starts"
+        return f"{words}, first {starts} not shown" if attempt.start else f"{words}, earlier starts"
+    if attempt.lost:
+        return f"{words}{_start_words(attempt)} — worker lost or stopped"
+    return f"{words}{_start_words(attempt)}" if (attempt.start or 1) > 1 else words
+
+
+def _start_words(attempt: Attempt) -> str:
+    return f", start {attempt.start}" if attempt.start else ""
 
 
 def timeline_of(run: Run, attempts: Sequence[Attempt], now: datetime) -> Timeline:
@@ -108,15 +134,33 @@ def timeline_of(run: Run, attempts: Sequence[Attempt], now: datetime) -> Timelin
     until = end if run.state.finished else max(end, now)
     # A run that is held fills its bar on the way to its ETA.
     end = max(until, run.eta) if run.eta and run.state is RunState.SCHEDULED else until
-    whole_s = max((end - begin).total_seconds(), 1e-6)
-
-    def units(at: datetime) -> float:
-        return WIDTH * (at - begin).total_seconds() / whole_s
-
+    units = _scale(stretches, begin, end)
     spans = tuple(
         _span(each, units(each.begins_at), units(each.ends_at or until)) for each in stretches
     )
     return Timeline(spans, run.finished_at)
+
+
+def _scale(
+    stretches: Sequence[_Stretch], begin: datetime, end: datetime
+) -> Callable[[datetime], float]:
+    """Give where an instant stands; of a dead letter that lay for days, some is left out."""
+    letters = [(s.begins_at, s.ends_at) for s in stretches if s.kind is SpanKind.LETTER]
+    lay_s = [(to - at).total_seconds() if to else 0.0 for at, to in letters]
+    rest_s = (end - begin).total_seconds() - sum(lay_s)
+    most_s = max(rest_s, 0.0) * LETTER_SHARE / len(letters) if letters else 0.0
+
+    def seconds(at: datetime) -> float:
+        found = (at - begin).total_seconds()
+        for (since, _), whole_s in zip(letters, lay_s, strict=True):
+            left_out_s = max(0.0, whole_s - most_s)
+            passed_s = min(max((at - since).total_seconds(), 0.0), whole_s)
+            found -= left_out_s * passed_s / whole_s if whole_s else 0.0
+        return found
+
+    whole_s = max(seconds(end), 1e-6)
+    # Clocks of several hosts may tell anything.
+    return lambda at: min(max(WIDTH * seconds(at) / whole_s, 0.0), WIDTH)
 
 
 def _span(stretch: _Stretch, left: float, right: float) -> Span:
@@ -130,6 +174,8 @@ def _span(stretch: _Stretch, left: float, right: float) -> Span:
         round(x, 1),
         round(width, 1),
         stretch.attempt,
+        stretch.folded,
+        stretch.replayed,
     )
 
 
@@ -138,8 +184,7 @@ def _before(run: Run, attempts: Sequence[Attempt], now: datetime) -> Iterator[_S
     begin = run.submitted_at
     if begin is None:
         return
-    started_at = attempts[0].started_at if attempts else None
-    left_at = _not_before(begin, started_at or run.finished_at)
+    left_at = _not_before(begin, _left_at(attempts[0]) if attempts else run.finished_at)
     if run.eta and run.eta > begin:
         held_until = min(run.eta, left_at or max(run.eta, now))
         is_held = run.state is RunState.SCHEDULED
@@ -150,28 +195,59 @@ def _before(run: Run, attempts: Sequence[Attempt], now: datetime) -> Iterator[_S
     yield _Stretch(SpanKind.QUEUED, begin, _not_before(begin, left_at))
 
 
+def _left_at(first: Attempt) -> datetime | None:
+    """Give when the first message of a run left its queue, to be executed or put aside."""
+    return first.replayed_at or first.started_at or first.finished_at
+
+
 def _attempts(run: Run, attempts: Sequence[Attempt]) -> Iterator[_Stretch]:
-    """Give each attempt, and how long the run waited for the next one."""
-    failed_at: datetime | None = None
-    for index, attempt in enumerate(attempts):
-        if attempt.started_at is None:
-            continue
-        if failed_at:
-            yield _Stretch(SpanKind.PAUSE, failed_at, _not_before(failed_at, attempt.started_at))
-            failed_at = None
-        if attempt.lost:
-            # Nobody saw its end; it was over when the same attempt began again.
-            again = attempts[index + 1] if index + 1 < len(attempts) else None
-            ended_at = _not_before(attempt.started_at, again.started_at if again else None)
-            yield _Stretch(SpanKind.ATTEMPT, attempt.started_at, ended_at, attempt)
-            continue
-        ended_at = _not_before(attempt.started_at, attempt.finished_at)
-        yield _Stretch(SpanKind.ATTEMPT, attempt.started_at, ended_at, attempt)
-        failed_at = ended_at
-    if run.state is RunState.RETRY and failed_at:
-        yield _Stretch(SpanKind.PAUSE, failed_at, None)
+    """Give each attempt, and what the run did until the next one."""
+    before: Attempt | None = None
+    ended_at: datetime | None = None
+    for _, starts in groupby(attempts, key=lambda each: each.number):
+        executions = [*starts]
+        yield from _between(before, ended_at, executions)
+        yield from _lost_starts(executions)
+        before = executions[-1]
+        ended_at = _not_before(before.started_at, before.finished_at)
+        if before.started_at:
+            yield _Stretch(SpanKind.ATTEMPT, before.started_at, ended_at, before)
+    if run.state is RunState.RETRY and ended_at:
+        yield _Stretch(SpanKind.PAUSE, ended_at, None)
 
 
-def _not_before(begin: datetime, at: datetime | None) -> datetime | None:
+def _between(
+    before: Attempt | None, ended_at: datetime | None, executions: Sequence[Attempt]
+) -> Iterator[_Stretch]:
+    """Give how the run waited for this attempt: as a dead letter, in its queue, for a retry."""
+    replayed_at, until = executions[0].replayed_at, executions[0].started_at
+    if replayed_at:
+        replayed_at = max(ended_at or replayed_at, replayed_at)
+        if ended_at:
+            yield _Stretch(SpanKind.LETTER, ended_at, replayed_at)
+        left_at = _not_before(replayed_at, until or executions[0].finished_at)
+        yield _Stretch(SpanKind.QUEUED, replayed_at, left_at, replayed=True)
+    elif ended_at and until:
+        was_dead = before is not None and before.state is RunState.DEAD
+        kind = SpanKind.LETTER if was_dead else SpanKind.PAUSE
+        yield _Stretch(kind, ended_at, _not_before(ended_at, until))
+
+
+def _lost_starts(executions: Sequence[Attempt]) -> Iterator[_Stretch]:
+    """Give the starts whose worker was lost: each was over when the attempt began again."""
+    lost = [
+        _Stretch(
+            SpanKind.ATTEMPT, each.started_at, _not_before(each.started_at, after.started_at), each
+        )
+        for each, after in pairwise(executions)
+        if each.started_at
+    ]
+    folded = len(lost) - LOST_SHOWN if len(lost) > LOST_SHOWN + 1 else 0
+    if folded:
+        yield replace(lost[0], ends_at=lost[folded - 1].ends_at, folded=folded)
+    yield from lost[folded:]
+
+
+def _not_before(begin: datetime | None, at: datetime | None) -> datetime | None:
     """Let no clock of another host make a stretch end before it began."""
-    return max(begin, at) if at else None
+    return max(begin or at, at) if at else None

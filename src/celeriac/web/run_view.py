@@ -53,6 +53,11 @@ class RunView:
         return STATES[self.run.state]
 
     @property
+    def goes_on(self) -> bool:
+        """Tell whether more may come: a dead letter can be replayed."""
+        return not self.run.state.finished or self.run.state is RunState.DEAD
+
+    @property
     def is_uncalled_body(self) -> bool:
         """Tell whether it is a chord's body that failed since a part of its header did.
 
