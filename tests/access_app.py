@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from types import SimpleNamespace
 from typing import Any, cast
 
 from argon2 import PasswordHasher
@@ -74,8 +75,12 @@ def _empty_database() -> Path:
     return path
 
 
+NO_RUNS = SimpleNamespace(dead_letters=SimpleNamespace(known_counts=None))
+"""All that a page asks of the runs which is not about runs."""
+
+
 @contextmanager
-def access_app(folder: Path, runs: object = None, **settings: Any) -> Iterator[AccessApp]:
+def access_app(folder: Path, runs: object = NO_RUNS, **settings: Any) -> Iterator[AccessApp]:
     """Make the app; nothing is connected to but a file, and what the settings say."""
     given: dict[str, Any] = {"broker_url": "redis://localhost/0"} | settings
     found = load_settings(

@@ -101,6 +101,20 @@ def test_look_shows_each_part() -> None:
     assert "3 events behind" in shown and "█" in shown
 
 
+@pytest.mark.parametrize(
+    ("letters", "words"), [(1, "Queues 1 dead letter "), (1200, "Queues 1,200 dead letters ")]
+)
+@pytest.mark.parametrize("width", [45, 140])
+def test_look_says_that_dead_letters_wait(letters: int, words: str, width: int) -> None:
+    glance = replace(_glance(), letters=Part(letters))
+
+    assert words in _drawn(glance, width)
+
+
+def test_look_says_nothing_of_dead_letters_where_there_are_none() -> None:
+    assert "dead letter" not in _drawn(replace(_glance(), letters=Part(0)), 140)
+
+
 def test_look_says_what_is_away() -> None:
     assert _drawn(_away(), 140).count("! It is gone fishing.") == 5
 

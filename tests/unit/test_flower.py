@@ -14,7 +14,7 @@ from tornado.template import filter_whitespace
 from werkzeug.datastructures import Headers
 
 import celeriac.flower
-from access_app import CHEAP, AccessApp, access_app
+from access_app import CHEAP, NO_RUNS, AccessApp, access_app
 from celeriac.access import Role, Scope, passwords
 from celeriac.errors import ConfigurationError, FlowerUnavailableError
 from celeriac.exposure import flower_url
@@ -52,6 +52,8 @@ class _Run:
 
 
 class _Runs:
+    dead_letters = NO_RUNS.dead_letters
+
     @staticmethod
     def get(run_id: str) -> _Run:
         del run_id

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -57,11 +58,13 @@ class FakeRuns:
         self.queues = _All(self, "queues", [Queue(name="celery_see", ready=12, consumers=1)])
         self.workers = _All(self, "workers", [_worker()])
         self.overview = self.new_overview()
+        self.dead_letters = SimpleNamespace(known_counts=None)
 
     def new_overview(self) -> Overview:
         """Give one that has asked nothing yet."""
         history, queues = cast(RunHistory, self.history), cast(Queues, self.queues)
-        return Overview(history, queues, cast(Workers, self.workers), self.recorder_lag)
+        workers = cast(Workers, self.workers)
+        return Overview(history, queues, workers, self.recorder_lag, lambda: 0)
 
     def check(self, name: str) -> None:
         if name in self.away:

@@ -1,6 +1,7 @@
-"""The watch over dead letters looks at them when there are more than before, not else."""
+"""The watch over dead letters looks at them when there are more than before, and is counted."""
 
 from celeriac.runs.letter_boxes import LetterCount
+from celeriac.runs.letter_tally import LetterTally
 from celeriac.runs.letter_watch import LetterWatch
 
 
@@ -40,3 +41,32 @@ def test_fewer_letters_are_no_news_but_more_after_that_are() -> None:
 
 def test_somebody_who_looks_is_no_news() -> None:
     assert _looks(LetterCount(300), LetterCount(100, is_looked_at=True), LetterCount(300)) == 1
+
+
+def test_watch_that_need_not_tell_only_counts() -> None:
+    letters = _Letters()
+    letters.now = LetterCount(3)
+
+    LetterWatch(letters, tells=False).look()
+
+    assert letters.looks == 0
+
+
+def test_number_is_unknown_until_the_broker_tells() -> None:
+    tally = LetterTally()
+    assert tally.known is None
+
+    tally.hear({"celery_see": LetterCount(0), "reports": LetterCount(2)})
+
+    assert tally.known == {"reports": 2}
+
+
+def test_letters_that_somebody_has_in_hand_still_count() -> None:
+    tally = LetterTally()
+
+    tally.hear({"celery_see": LetterCount(5)})
+    tally.hear({"celery_see": LetterCount(1, is_looked_at=True)})
+    assert tally.known == {"celery_see": 5}
+
+    tally.hear({"celery_see": LetterCount(2)})
+    assert tally.known == {"celery_see": 2}

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from requests.adapters import BaseAdapter
 from typer.testing import CliRunner, Result
 
-from access_app import CHEAP, ROOT, AccessApp, access_app, send
+from access_app import CHEAP, NO_RUNS, ROOT, AccessApp, access_app, send
 from celeriac.access import Role, passwords
 from celeriac.cli import app, login, remote
 from celeriac.errors import CeleriacError, ConfigurationError, UnknownTaskError
@@ -72,6 +72,8 @@ class _App(BaseAdapter):
 
 class _Runs:
     """Runs of a web; the run that is submitted has succeeded when it is asked for again."""
+
+    dead_letters = NO_RUNS.dead_letters
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []

@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.routing import BaseConverter, Rule
 
+from access_app import NO_RUNS
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
@@ -16,7 +17,7 @@ SETTINGS = load_settings(
     join_stack=False, broker_url="redis://localhost/0", redis_url="redis://localhost/1"
 )
 # Nothing of it is reached: a view that begins to work fails at once.
-APP = create_app(SETTINGS, cast(Runs, None))
+APP = create_app(SETTINGS, cast(Runs, NO_RUNS))
 PAUSE = "/api/v1/queues/q/pause"
 
 

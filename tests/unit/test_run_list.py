@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -41,6 +42,7 @@ class FakeRuns:
         self.problem: Exception | None = None
         self.asked: tuple[RunFilter, str | None] | None = None
         self.names_asked = 0
+        self.dead_letters = SimpleNamespace(known_counts=None)
         self.counted: list[tuple[RunFilter, int]] = []
 
     @property

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -25,6 +26,7 @@ class FakeBulk:
         self.last = BulkProgress(matched=3, capped=False, done=3, finished=True)
         self.problem: Exception | None = None
         self.acted: list[tuple[str, RunFilter]] = []
+        self.dead_letters = SimpleNamespace(known_counts=None)
 
     @property
     def bulk(self) -> "FakeBulk":

@@ -29,7 +29,7 @@ def screen(glance: Glance, width: int, height: int | None) -> RenderableType:
     rows = _rows(height, width >= WIDE)
     running = _panel("Running", _running(glance, rows, width), _running_total(glance))
     failures = _panel(f"Failures, {glance.span.name}", _failures(glance, rows, width))
-    queues = _panel("Queues", _queues(glance, rows))
+    queues = _panel("Queues", _queues(glance, rows), _letters(glance))
     workers = _panel("Workers", _workers(glance, rows))
     head: list[RenderableType] = [_title(glance, width), _overview(glance, width)]
     if width < WIDE:
@@ -48,8 +48,9 @@ def _rows(height: int | None, is_wide: bool) -> int:
     return max(FEWEST_ROWS if is_wide else 2, min(MOST_ROWS, left // lists))
 
 
-def _panel(title: str, content: RenderableType, more: str = "") -> Panel:
-    words = Text.assemble((title, "bold"), (f" {more}" if more else "", "dim"))
+def _panel(title: str, content: RenderableType, more: str | Text = "") -> Panel:
+    note = Text(more, "dim") if isinstance(more, str) else more
+    words = Text.assemble((title, "bold"), " " if more else "", note)
     return Panel(content, title=words, title_align="left", border_style="dim", box=box.ROUNDED)
 
 
@@ -209,6 +210,13 @@ def _queues(glance: Glance, rows: int) -> RenderableType:
     for queue in queues:
         table.add_row(*_queue_row(queue, deepest))
     return table
+
+
+def _letters(glance: Glance) -> Text:
+    """Say how many dead letters wait for somebody, if any."""
+    count = glance.letters.value or 0
+    letters = "1 dead letter" if count == 1 else f"{count:,} dead letters"
+    return Text(letters if count else "", "red")
 
 
 def _queue_row(queue: Queue, deepest: int) -> Iterator[RenderableType]:

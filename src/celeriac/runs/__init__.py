@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from celeriac.runs.attempts import Attempt, AttemptList, attempts_of
     from celeriac.runs.batch import LineAnswer
     from celeriac.runs.bulk_progress import BulkProgress
-    from celeriac.runs.dead_letters import DeadLetters, LetterProgress
+    from celeriac.runs.dead_letters import DeadLetters
     from celeriac.runs.follow import News
     from celeriac.runs.history import RunHistory
     from celeriac.runs.idempotency import Outcome
+    from celeriac.runs.letter_progress import LetterProgress
     from celeriac.runs.letters import Letter, LetterGroup, LetterList, LetterSelection
     from celeriac.runs.lineage import Lineage, RunSummary
     from celeriac.runs.lines import BatchLine
@@ -45,10 +46,11 @@ _NAMES = {
     "celeriac.runs.attempts": "Attempt AttemptList attempts_of",
     "celeriac.runs.batch": "LineAnswer",
     "celeriac.runs.bulk_progress": "BulkProgress",
-    "celeriac.runs.dead_letters": "DeadLetters LetterProgress",
+    "celeriac.runs.dead_letters": "DeadLetters",
     "celeriac.runs.follow": "News",
     "celeriac.runs.history": "RunHistory",
     "celeriac.runs.idempotency": "Outcome",
+    "celeriac.runs.letter_progress": "LetterProgress",
     "celeriac.runs.letters": "Letter LetterGroup LetterList LetterSelection",
     "celeriac.runs.lineage": "Lineage RunSummary",
     "celeriac.runs.lines": "BatchLine",

@@ -1,13 +1,13 @@
 """Dead letters: messages that can never be executed as they are. They wait until a person acts."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from celery import Celery
-from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.backend import RunBackend
 from celeriac.catalog import Catalog
@@ -19,7 +19,9 @@ from celeriac.runs.amqp_letter_box import AmqpBox
 from celeriac.runs.history import RunHistory
 from celeriac.runs.letter_boxes import Found, LetterBox, LetterCount, RawLetter, Send
 from celeriac.runs.letter_news import LetterNews, request_of
+from celeriac.runs.letter_progress import LetterProgress
 from celeriac.runs.letter_signatures import LetterSignatures
+from celeriac.runs.letter_tally import LetterTally
 from celeriac.runs.letter_watch import LetterWatch
 from celeriac.runs.letters import (
     Letter,
@@ -38,37 +40,13 @@ from celeriac.settings import Settings
 from celeriac.worker_events import kept_args
 
 MOST_SHOWN = 200
-LOOKED_AT = "Somebody else looks at some of the letters just now. Try again shortly."
+FREE_WITHIN_S = 5.0
+"""How long an action waits for letters in hand of somebody who only looks, which takes a moment."""
+LOOK_EVERY_S = 0.1
 NOT_SIGNED = "Messages are not signed here: CELERIAC_MESSAGE_KEYS is not set. Replay the letter."
 SIGN_ONE_BY_ONE = "Name the letters that you have looked at; no group, and not all, can be signed."
 Act = Callable[[RawLetter], bool]
 """Acts on a letter; tells whether that was done, and the letter may go."""
-
-
-class LetterProgress(BaseModel):
-    """How far an action on dead letters has come."""
-
-    model_config = ConfigDict(frozen=True)
-
-    total: int = Field(description="How many letters there were when it began.")
-    seen: int = 0
-    done: int = Field(0, description="Letters that were replayed or discarded.")
-    unsigned: int = Field(
-        0, description="Letters that stay, since their signature is missing or wrong."
-    )
-    finished: bool = False
-    stopped: str | None = Field(None, description="Why it could not go on; ask again later.")
-
-    def plus(self, *, done: bool, unsigned: bool = False) -> Self:
-        """Count one more letter."""
-        counts = {"done": self.done + done, "unsigned": self.unsigned + unsigned}
-        return self.model_copy(update={"seen": self.seen + 1, **counts})
-
-    def ended(self, *, is_looked_at: bool) -> Self:
-        """Tell the end: success only where every letter was seen."""
-        if is_looked_at or self.seen < self.total:
-            return self.model_copy(update={"stopped": LOOKED_AT})
-        return self.model_copy(update={"finished": True})
 
 
 class DeadLetters:
@@ -91,6 +69,15 @@ class DeadLetters:
         self._is_on_amqp = app.conf.broker_url.startswith("amqp")
         self._box: LetterBox = AmqpBox(app) if self._is_on_amqp else RedisBox(app)
         self._news = LetterNews(app, self._box, store, history)
+        self._tally = LetterTally()
+
+    @property
+    def known_counts(self) -> Mapping[str, int] | None:
+        """Give how many dead letters each queue had when the broker told last, without asking it.
+
+        None where it has told nothing of late; `watch` keeps it up to date.
+        """
+        return self._tally.known
 
     def counts(self) -> dict[str, int]:
         """Give how many dead letters each queue has, where it has any.
@@ -100,13 +87,25 @@ class DeadLetters:
         """
         return {name: count.letters for name, count in self.standing().items() if count.letters}
 
+    def total(self) -> int:
+        """Give how many dead letters there are, those that somebody has in hand among them.
+
+        Raises:
+            BrokerUnavailableError
+        """
+        self.standing()
+        return sum((self._tally.known or {}).values())
+
     def standing(self) -> dict[str, LetterCount]:
         """Give how many dead letters each queue has, and whether somebody has more in hand.
 
         Raises:
             BrokerUnavailableError
         """
-        return self._box.counts(sorted(self._names | names_of([*self._app.amqp.queues.values()])))
+        names = self._names | names_of([*self._app.amqp.queues.values()])
+        found = self._box.counts(sorted(names))
+        self._tally.hear(found)
+        return found
 
     def find(self, queue: str | None = None, group: str | None = None) -> LetterList:
         """Give the oldest letters of one queue or of all; a group by its name or how it begins.
@@ -119,7 +118,9 @@ class DeadLetters:
         letters = [each for name in counts for each in self._look(name, MOST_SHOWN)]
         wanted = LetterSelection(queue=queue, group=group).with_whole_group(letters)
         shown = [letter for letter in letters if wanted.means(letter)]
-        return LetterList(letters=shown, groups=groups_of(letters), total=sum(counts.values()))
+        # More may have come since they were counted.
+        total = max(sum(counts.values()), len(letters))
+        return LetterList(letters=shown, groups=groups_of(letters), total=total)
 
     def replay(
         self, selection: LetterSelection, rate: float | None = None
@@ -161,12 +162,11 @@ class DeadLetters:
         return self._act(selection.check(), nullcontext(lambda letter: True), Pace(None))
 
     def watch(self) -> None:
-        """Tell, for as long as this process lives, of what the broker puts aside by itself.
+        """Know how many there are, for as long as this process lives.
 
-        RabbitMQ alone does so.
+        Of what the broker puts aside by itself, which RabbitMQ alone does, it tells too.
         """
-        if self._is_on_amqp:
-            LetterWatch(self).start()
+        LetterWatch(self, tells=self._is_on_amqp).start()
 
     def tell(self) -> int:
         """Show runs as dead whose messages the broker put aside by itself; gives how many.
@@ -198,13 +198,21 @@ class DeadLetters:
     def _act(
         self, selection: LetterSelection, acting: AbstractContextManager[Act], pace: Pace
     ) -> Iterator[LetterProgress]:
-        counts = self.standing()
+        counts = self._free_standing()
         if selection.queue is not None:
             counts = {name: count for name, count in counts.items() if name == selection.queue}
         if selection.names_part_of_group:
             looked = (each for name in counts for each in self._look(name, MOST_SHOWN))
             selection = selection.with_whole_group(looked)
         return self._acted(selection, acting, pace, counts)
+
+    def _free_standing(self) -> dict[str, LetterCount]:
+        until_s = time.monotonic() + FREE_WITHIN_S
+        counts = self.standing()
+        while any(each.is_looked_at for each in counts.values()) and time.monotonic() < until_s:
+            time.sleep(LOOK_EVERY_S)
+            counts = self.standing()
+        return counts
 
     def _acted(
         self,
@@ -229,9 +237,13 @@ class DeadLetters:
                     progress = progress.plus(done=is_done, unsigned=is_meant and not is_done)
                     yield progress
         except TransientError as error:
-            yield progress.model_copy(update={"stopped": str(error)})
+            last = progress.model_copy(update={"stopped": str(error)})
         else:
-            yield progress.ended(is_looked_at=any(count.is_looked_at for count in counts.values()))
+            is_looked_at = any(count.is_looked_at for count in counts.values())
+            last = progress.ended(is_looked_at=is_looked_at)
+        with suppress(TransientError):
+            self.standing()  # Pages tell the new number at once.
+        yield last
 
     def _all(self, counts: Mapping[str, LetterCount]) -> Iterator[Found]:
         for name, count in counts.items():

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,6 +20,7 @@ from celeriac.runs.workers import Workers
 MOST_RUNNING = 6
 MOST_FAILURES = 6
 MOST_COUNTED = 1000
+LETTERS_GOOD_FOR_S = 5.0
 PAST_GOOD_FOR_S = 15.0
 """What is over changes only by what is recorded late."""
 
@@ -89,6 +90,8 @@ class Glance:
     queues: Part[list[Queue]]
     workers: Part[list[Worker]]
     lag: Part[RecorderLag]
+    letters: Part[int] = field(default_factory=Part)
+    """How many dead letters wait for somebody."""
     is_fresh: bool = False
 
 
@@ -101,11 +104,13 @@ class Overview:
         queues: Queues,
         workers: Workers,
         recorder_lag: Callable[[], RecorderLag],
+        letters: Callable[[], int],
     ) -> None:
         self._history = history
         self._queues = queues
         self._workers = workers
         self._recorder_lag = recorder_lag
+        self._letters = letters
         self._parts = Parts()
 
     def look(self, span: Span = USUAL_SPAN, now: datetime | None = None) -> Glance:
@@ -123,6 +128,7 @@ class Overview:
         queues = ask("queues", self._queues.all)
         workers = ask("workers", self._workers.all)
         lag = ask("lag", self._recorder_lag)
+        letters = ask("letters", self._letters, LETTERS_GOOD_FOR_S)
         is_fresh = ask("fresh", self._is_fresh)
         return Glance(
             span=span,
@@ -135,6 +141,7 @@ class Overview:
             queues=answered(queues, until_s),
             workers=answered(workers, until_s),
             lag=answered(lag, until_s),
+            letters=answered(letters, until_s),
             is_fresh=bool(answered(is_fresh, until_s).value),
         )
 

@@ -58,7 +58,9 @@ class Runs:
         self.workers = workers
         self.dead_letters = dead_letters
         self.history = RunHistory(history)
-        self.overview = Overview(self.history, queues, workers, self.recorder_lag)
+        self.overview = Overview(
+            self.history, queues, workers, self.recorder_lag, dead_letters.total
+        )
         self.details = RunDetails(self._stream, self.history, self.get, self.listen)
         self._submitter = Submitter(settings, catalog, broker, store)
         self.once = self._once(Keys(redis_url, settings.idempotency_expires_s))

@@ -22,7 +22,7 @@ from celeriac.settings import Settings
 from celeriac.web import access, assets, context, flower_pages, hosts, look, origins, problems
 from celeriac.web.access.cookie import FormCookies
 from celeriac.web.api import api
-from celeriac.web.dead_letter_pages import dead_letters
+from celeriac.web.dead_letter_pages import dead_letters, waiting
 from celeriac.web.fleet_pages import fleet
 from celeriac.web.headers import add_headers, headers_for, with_headers
 from celeriac.web.health import health
@@ -74,6 +74,7 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     flower_pages.install(app, settings)
     problems.init_app(app)
     look.install(app)
+    app.jinja_env.globals.update(letters_waiting=waiting)
     app.after_request(partial(add_headers, headers_for(settings)))
     app.wsgi_app = _wsgi_app(app, settings)  # type: ignore[method-assign]
     return app

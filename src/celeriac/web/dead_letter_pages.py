@@ -1,7 +1,9 @@
 """The page of dead letters: what they died of, replay and discard."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from flask import (
     Blueprint,
@@ -18,11 +20,16 @@ from werkzeug.wrappers import Response as BaseResponse
 from celeriac.errors import FieldProblem, InvalidInputError
 from celeriac.runs import Letter, LetterGroup, LetterList, LetterProgress, LetterSelection
 from celeriac.web.context import runs
+from celeriac.web.gateway import answer_later
+from celeriac.web.live_page import live_page
 from celeriac.web.shown import Shown, shown
 
 dead_letters = Blueprint("dead_letters", __name__)
 
 CONFIRMATION = "discard"
+GOES_ON_S = 20.0
+"""How long one request of a browser without scripts may act; the API tells how far it is."""
+NOT_ALL = "A page without scripts goes on for some seconds only. Ask again to go on."
 
 
 @dataclass(frozen=True)
@@ -35,35 +42,62 @@ class LetterView:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked before many letters are replayed: how many, and which."""
+
+    title: str
+    which: str
+
+
+@dataclass(frozen=True)
 class GroupView:
     """A group with those of its letters that are shown."""
 
     group: LetterGroup
     letters: list[LetterView]
+    question: Question
 
 
 @dead_letters.get("/dead-letters")
 def show() -> Response:
-    """Show the dead letters by what they died of."""
+    """Show the dead letters by what they died of; a page that is open gets only what changes."""
     queue = request.args.get("queue") or None
     found = runs().dead_letters.find(queue)
-    page = render_template(
+    return live_page(
         "dead_letters.html",
+        "letters_live.html",
         views=list(_views(found)),
         found=found,
         queue=queue,
         left=found.total - len(found.letters),
+        question=_question_of_all(found, queue),
+        here=url_for("dead_letters.show", queue=queue),
     )
-    response = make_response(page)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+
+
+@dead_letters.get("/dead-letters/count.json")
+def count() -> dict[str, Any]:
+    """Tell pages that are open how many there are, from memory; null where nobody knows."""
+    known = runs().dead_letters.known_counts
+    return {"queues": known, "total": waiting()}
+
+
+def waiting() -> int | None:
+    """Give how many dead letters there are, as far as it is known without asking the broker."""
+    known = runs().dead_letters.known_counts
+    return None if known is None else sum(known.values())
 
 
 @dead_letters.post("/dead-letters/replay")
 def replay() -> BaseResponse:
-    """Publish one letter, a group, or all of them again."""
-    progress = runs().dead_letters.replay(_selection(), _rate())
-    return _done(progress, "replayed")
+    """Publish one letter again at once; ask before it is a group, or all of them."""
+    selection, rate = _selection().check(), _rate()
+    if selection.ids:
+        return _done(runs().dead_letters.replay(selection), "replayed")
+    if "confirmed" not in request.form:
+        return _asked(selection)
+    letters = runs().dead_letters
+    return answer_later(lambda: _done(letters.replay(selection, rate), "replayed"))
 
 
 @dead_letters.post("/dead-letters/sign")
@@ -78,13 +112,45 @@ def discard() -> BaseResponse:
     if request.form.get("confirm", "").strip() != CONFIRMATION:
         detail = f"Type {CONFIRMATION} to confirm: what is discarded is gone."
         raise InvalidInputError([FieldProblem("/confirm", detail)])
-    return _done(runs().dead_letters.discard(_selection()), "discarded")
+    letters, selection = runs().dead_letters, _selection()
+    return answer_later(lambda: _done(letters.discard(selection), "discarded"))
+
+
+def _asked(selection: LetterSelection) -> Response:
+    found = runs().dead_letters.find(selection.queue, selection.group)
+    question = _question_of_all(found, selection.queue)
+    for group in found.groups:
+        if selection.group == group.group:
+            question = _question_of_group(group, found)
+    page = render_template("letters_action.html", asked=question, selection=selection)
+    return make_response(page)
+
+
+def _question_of_all(found: LetterList, queue: str | None) -> Question:
+    which = (
+        f"All dead letters of the queue {queue}." if queue else "All dead letters, of every queue."
+    )
+    return Question(f"Replay {_letters(found.total)}?", which)
+
+
+def _question_of_group(group: LetterGroup, found: LetterList) -> Question:
+    are_all_shown = found.total == sum(each.count for each in found.groups)
+    title = f"Replay {_letters(group.count)}{'' if are_all_shown else ' or more'}?"
+    cause = group.error.type.rpartition(".")[2] if group.error else group.reason
+    return Question(
+        title, f"Those of {group.task or 'no task'} in the queue {group.queue} ({cause})."
+    )
+
+
+def _letters(count: int) -> str:
+    return f"{count:,} {'letter' if count == 1 else 'letters'}"
 
 
 def _views(found: LetterList) -> Iterator[GroupView]:
     for group in found.groups:
         letters = [each for each in found.letters if each.group == group.group]
-        yield GroupView(group, [_view(letter) for letter in letters])
+        views = [_view(letter) for letter in letters]
+        yield GroupView(group, views, _question_of_group(group, found))
 
 
 def _view(letter: Letter) -> LetterView:
@@ -126,8 +192,18 @@ def _said_of_unsigned(count: int) -> str:
 
 
 def _done(progress: Iterator[LetterProgress], word: str) -> BaseResponse:
-    *_, last = progress
+    last = _last_in_time(progress)
     stopped = f" Then it stopped: {last.stopped}" if last.stopped else ""
-    words = f"{last.done:,} {'letter was' if last.done == 1 else 'letters were'} {word}."
+    words = f"{_letters(last.done)} {'was' if last.done == 1 else 'were'} {word}."
     flash(f"{words}{_said_of_unsigned(last.unsigned)}{stopped}")
     return redirect(url_for("dead_letters.show"), 303)
+
+
+def _last_in_time(progress: Iterator[LetterProgress]) -> LetterProgress:
+    """Act for as long as one request may; a stop in between leaves the rest as it is."""
+    until_s = time.monotonic() + GOES_ON_S
+    last = next(progress)
+    for last in progress:
+        if time.monotonic() > until_s and not (last.finished or last.stopped):
+            return last.model_copy(update={"stopped": NOT_ALL})
+    return last

@@ -39,7 +39,7 @@ class Entry:
     """One entry of the rail; pages below `path`, and those below `also`, belong to it.
 
     `in_new_tab` is for what has another look and no way back; `is_rare` puts it under "More" where
-    there is no room for all.
+    there is no room for all; `counts_letters` has the number of dead letters beside it.
     """
 
     label: str
@@ -48,6 +48,7 @@ class Entry:
     in_new_tab: bool = False
     also: tuple[str, ...] = ()
     is_rare: bool = False
+    counts_letters: bool = False
 
 
 RAIL: Final = (
@@ -56,7 +57,7 @@ RAIL: Final = (
     Entry("Runs", "activity", "/runs"),
     Entry("Queues", "stack-2", "/queues"),
     Entry("Workers", "server-2", "/workers"),
-    Entry("Dead letters", "skull", "/dead-letters", is_rare=True),
+    Entry("Dead letters", "skull", "/dead-letters", is_rare=True, counts_letters=True),
     Entry("API docs", "api", "/docs", is_rare=True),
     Entry("Flower", "flower", "/flower/", in_new_tab=True, is_rare=True),
 )
@@ -71,14 +72,22 @@ class RailLink:
     href: str
     in_new_tab: bool
     is_rare: bool
+    counts_letters: bool
     current: str
 
 
 def rail() -> Iterator[RailLink]:
     """Yield the rail's links, the page that is open marked."""
     for entry in RAIL:
-        href, current = request.script_root + entry.path, _current(entry)
-        yield RailLink(entry.label, entry.icon, href, entry.in_new_tab, entry.is_rare, current)
+        yield RailLink(
+            label=entry.label,
+            icon=entry.icon,
+            href=request.script_root + entry.path,
+            in_new_tab=entry.in_new_tab,
+            is_rare=entry.is_rare,
+            counts_letters=entry.counts_letters,
+            current=_current(entry),
+        )
 
 
 def _current(entry: Entry) -> str:

@@ -121,6 +121,7 @@ RULES: Final = {
     # Dead letters.
     "api.list_dead_letters": SEES,
     "dead_letters.show": SEES,
+    "dead_letters.count": SEES,
     "api.replay_dead_letters": _operates("letters.replay", *LETTERS),
     "dead_letters.replay": _operates("letters.replay", *LETTERS),
     "api.sign_dead_letters": _administers("letters.sign", *LETTERS),
