@@ -28,7 +28,7 @@ end
 
 -- Values of the record are JSON.
 local known = redis.call('HMGET', record, 'state', 'attempt', 'cancelled', 'lines', 'starts',
-  'started_at')
+  'started_at', 'handed_back')
 local was, was_attempt, cancelled = known[1] and known[1]:sub(2, -2), known[2], known[3]
 
 -- A worker without our backend tells only what Celery's result says.
@@ -50,7 +50,8 @@ local overtaken = mine and (mine < newest
 -- A message that was delivered again starts the same attempt again; then nothing tells its end.
 -- The same start is told again where the answer was lost.
 local starts = 1
-if state == 'STARTED' and rank(was) == 1 and attempt == was_attempt then
+local starts_again = state == 'STARTED' and rank(was) == 1 and attempt == was_attempt
+if starts_again then
   local is_same = known[6] == '"' .. ARGV[EVENT + 2] .. '"'
   starts = (tonumber(known[5]) or 1) + (is_same and 0 or 1)
 end
@@ -145,6 +146,15 @@ local function completed(data)
   return '{' .. table.concat(parts, ', ') .. '}'
 end
 
+-- The worker of the start before this one said, as it stopped, that it hands the run back.
+local function with_hand_back(data)
+  if not (starts_again and known[6] and known[7]) then
+    return data
+  end
+  local told = '"handed_back": {"started_at": ' .. known[6] .. ', "at": ' .. known[7] .. '}}'
+  return data == '{}' and '{' .. told or data:sub(1, -2) .. ', ' .. told
+end
+
 local function store_result()
   if keep_s > 0 then
     redis.call('SET', result, meta, 'EX', keep_s)
@@ -161,6 +171,7 @@ local function write_record()
   redis.call('HSET', record, unpack(ARGV, first))
   if state == 'STARTED' or replays then
     redis.call('HSET', record, 'starts', replays and 0 or starts)
+    redis.call('HDEL', record, 'handed_back')
   end
   if keep_s == 0 then
     redis.call('PERSIST', record)
@@ -173,7 +184,7 @@ local function write_record()
 end
 
 local function write()
-  local data = ARGV[EVENT + 3]
+  local data = with_hand_back(ARGV[EVENT + 3])
   if given.is_told == '1' then
     add(EVENT, attempt == '' and completed(data) or data)
   end

@@ -9,6 +9,7 @@ no run starts that was cancelled.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any
@@ -23,6 +24,7 @@ from celeriac.events import (
     RECORD_PREFIX,
     STREAM,
     Event,
+    as_json,
     record_fields,
 )
 from celeriac.exchange import exchange
@@ -35,6 +37,7 @@ for place, record in ipairs(KEYS) do
     local known = redis.call('HMGET', record, 'attempt', 'starts')
     if known[1] == ARGV[place] and (tonumber(known[2]) or 0) > 0 then
         redis.call('HINCRBY', record, 'starts', -1)
+        redis.call('HSET', record, 'handed_back', ARGV[#ARGV])
     end
 end
 """
@@ -126,12 +129,15 @@ def write_changes(client: Any, changes: Sequence[Change]) -> list[Verdict]:
 def take_back_starts(client: Any, attempts: Mapping[str, int]) -> None:
     """Count the newest start of these runs' attempts no more: they were handed back on purpose.
 
+    The event of the next start tells of it.
+
     Raises:
         redis.RedisError
     """
     if attempts:
         keys = [RECORD_PREFIX + run_id for run_id in attempts]
-        client.eval(_TAKE_BACK, len(keys), *keys, *attempts.values())
+        now = as_json(datetime.now(UTC))
+        client.eval(_TAKE_BACK, len(keys), *keys, *attempts.values(), now)
 
 
 def _verdict(answer: Any) -> Verdict:

@@ -151,6 +151,12 @@ def test_start_of_a_replayed_run_that_is_handed_back_counts_no_more(
     forgive_starts(backend.app)
 
     assert (record(backend)["attempt"], record(backend)["starts"]) == (2, 0)
+    handed_back_at = record(backend)["handed_back"]
+    for _ in range(2):
+        backend.store_result("one", None, states.STARTED, request=Context(headers))
+    first, then, last = [each.data.get("handed_back") for each in events(backend)]
+    assert (first, last) == (None, None)
+    assert then == {"started_at": events(backend)[0].at.isoformat(), "at": handed_back_at}
 
 
 def test_next_attempt_starts(backend: RunBackend) -> None:

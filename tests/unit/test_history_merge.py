@@ -18,7 +18,19 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = START + timedelta(days=1)
 RUN_ID = "2f1c2a4e-1111-4222-8333-444455556666"
 UUID7 = "019ca9f3-6400-7000-8000-000000000000"
-FIELDS = ["task", "args", "queue", "tags", "eta", "attempt", "error", "current", "text", "reason"]
+FIELDS = [
+    "task",
+    "args",
+    "queue",
+    "tags",
+    "eta",
+    "attempt",
+    "error",
+    "current",
+    "text",
+    "reason",
+    "handed_back",
+]
 ODD_VALUES = st.one_of(
     st.none(),
     st.booleans(),
@@ -96,6 +108,8 @@ def lives(draw: st.DrawFn) -> list[Event]:
             worker = f"celery@{draw(st.sampled_from(['one', 'two']))}"
             data = {**facts, "attempt": attempt, "worker": worker, "result": {"at": seconds}}
             more = {"error": ERROR | {"message": str(seconds)}, "current": seconds, "total": 9}
+            if draw(st.booleans()):
+                data["handed_back"] = {"started_at": at(seconds - 1).isoformat(), "at": str(at(0))}
             life.append(event(kind, seconds, **data, **more))
     return life
 
@@ -273,6 +287,20 @@ def test_attempts_keep_a_lost_execution_when_the_run_is_tried_again() -> None:
     assert [(row.number, row.lost, row.started_at) for row in rows] == [
         (1, True, at(1)), (1, False, at(3)), (2, True, at(5)), (2, False, at(7))
     ]  # fmt: skip
+
+
+def test_attempts_tell_which_start_a_stopping_worker_handed_back() -> None:
+    told = {"started_at": at(3).isoformat(), "at": at(4).isoformat()}
+    life = [started(1), started(3), started(7, handed_back=told), succeeded(9)]
+
+    for events in permutations(life):
+        rows = attempt_rows(recorded(*events, retry(9.5), started(10, 2)))
+        assert [(row.state, row.lost, row.finished_at) for row in rows] == [
+            ("LOST", True, None),
+            ("HANDED_BACK", True, at(4)),
+            ("SUCCESS", False, at(9)),
+            ("STARTED", False, None),
+        ]
 
 
 def test_run_has_waited_until_its_first_execution_though_that_was_lost() -> None:

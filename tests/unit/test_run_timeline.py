@@ -249,6 +249,20 @@ def test_letter_that_no_worker_could_start_lay_until_its_replay() -> None:
     ]
 
 
+def test_start_that_a_stopping_worker_handed_back_says_so_and_waits_again() -> None:
+    handed_back = _lost(1, 1, 1).model_copy(update={"state": "HANDED_BACK", "finished_at": _at(3)})
+    attempts = [handed_back, _attempt(1, RunState.SUCCESS, 6, 10, start=2)]
+
+    timeline = _timeline(RunState.SUCCESS, attempts, 99, finished_at=_at(10))
+
+    assert [(span.label, span.seconds) for span in timeline.spans] == [
+        ("Waited in the queue", 1),
+        ("Attempt 1, start 1 — handed back by a stopping worker", 2),
+        ("Waited in the queue", 3),
+        ("Attempt 1, start 2", 4),
+    ]
+
+
 def test_many_lost_starts_are_folded() -> None:
     lost = [_lost(1, start, start) for start in range(1, 11)]
     attempts = [*lost, _attempt(1, RunState.DEAD, 11, 12, start=11)]

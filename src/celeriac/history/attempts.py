@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from celeriac.history.instants import instant_or_none
-from celeriac.history.row import LOST, AttemptRow, ErrorRow
+from celeriac.history.row import HANDED_BACK, LOST, AttemptRow, ErrorRow
 from celeriac.history.states import PENDING, RANK, REVOKED, STARTED
 
 MOST_STARTS = 20
 """Of an attempt that starts again and again, the newest starts are kept."""
+
+_ALWAYS_STORED = 7
 
 Start = tuple[int, str | None]
 """When, and on which worker."""
@@ -33,6 +35,8 @@ class Attempt(NamedTuple):
     """Every start, in order, where there is another than `started_at` on `worker`."""
     replayed_at: int | None = None
     """When a replayed dead letter began it."""
+    handed_back: tuple[tuple[int, int], ...] = ()
+    """Which starts, by their instants, a stopping worker handed back, and when."""
 
     @property
     def all_starts(self) -> tuple[Start, ...]:
@@ -40,6 +44,11 @@ class Attempt(NamedTuple):
         if self.starts or self.started_at is None:
             return self.starts
         return ((self.started_at, self.worker),)
+
+    @property
+    def has_more_than_its_record(self) -> bool:
+        """Tell whether it has anything that the columns of its record have no place for."""
+        return bool(self.starts or self.handed_back) or self.replayed_at is not None
 
     @property
     def executed(self) -> bool:
@@ -65,6 +74,7 @@ def joined(one: Attempt, other: Attempt) -> Attempt:
         worker=later.worker or earlier.worker,
         starts=(),
         replayed_at=min(replayed, default=None),
+        handed_back=tuple(sorted({*one.handed_back, *other.handed_back})[-MOST_STARTS:]),
     )
     kept = tuple(starts[-MOST_STARTS:])
     return merged if kept == merged.all_starts else merged._replace(starts=kept)
@@ -79,11 +89,19 @@ def with_past(past_attempts: str | None, attempt: Attempt) -> str:
 
 
 def with_newest(past_attempts: str | None, newest: Attempt) -> str | None:
-    """Store how the newest attempt began, starts and replay; all else stands in its record."""
+    """Store what the columns of its record have no place for: starts, replay, hand-backs."""
     kept = [each for each in past_of(past_attempts) if each.number != newest.number]
-    if newest.starts or newest.replayed_at is not None:
-        beginning = Attempt(newest.number, PENDING, 0, starts=newest.starts)
-        kept.append(beginning._replace(replayed_at=newest.replayed_at))
+    if newest.has_more_than_its_record:
+        kept.append(
+            Attempt(
+                newest.number,
+                PENDING,
+                0,
+                starts=newest.starts,
+                replayed_at=newest.replayed_at,
+                handed_back=newest.handed_back,
+            )
+        )
     return _dumped(kept) if kept else None
 
 
@@ -94,21 +112,25 @@ def past_of(past_attempts: str | None) -> list[Attempt]:
 
 def _read(values: list[Any]) -> Attempt:
     attempt = Attempt(*values)
-    return attempt._replace(starts=tuple((at, worker) for at, worker in attempt.starts))
+    return attempt._replace(
+        starts=tuple((at, worker) for at, worker in attempt.starts),
+        handed_back=tuple((at, until) for at, until in attempt.handed_back),
+    )
 
 
 def attempt_rows_of(attempt: Attempt) -> Iterator[AttemptRow]:
-    """Give the attempt as people see it, after those executions of it whose worker was lost."""
+    """Give the attempt as people see it, after those executions of it that nobody ended."""
     # Of the longest rows the first starts were let go: then nobody knows which start this is.
     count = len(attempt.all_starts)
     starts = range(1, count + 1) if count < MOST_STARTS else [None] * count
     replayed_at = instant_or_none(attempt.replayed_at)
+    handed_back = dict(attempt.handed_back)
     for start, (at, worker) in zip(starts, attempt.all_starts[:-1], strict=False):
         yield AttemptRow(
             number=attempt.number,
-            state=LOST,
+            state=HANDED_BACK if at in handed_back else LOST,
             started_at=instant_or_none(at),
-            finished_at=None,
+            finished_at=instant_or_none(handed_back.get(at)),
             worker=worker,
             error=None,
             lost=True,
@@ -132,11 +154,11 @@ def attempt_rows_of(attempt: Attempt) -> Iterator[AttemptRow]:
 
 def _dumped(attempts: Iterable[Attempt]) -> str:
     # What is empty at the end is left out, as it was before there was such a thing.
-    rows = [_without_empty_end(attempt) for attempt in attempts]
+    rows = [_without_empty_end([*attempt]) for attempt in attempts]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
-def _without_empty_end(attempt: Attempt) -> tuple[Any, ...]:
-    if attempt.replayed_at is not None:
-        return attempt
-    return attempt[:-1] if attempt.starts else attempt[:-2]
+def _without_empty_end(values: list[Any]) -> list[Any]:
+    while len(values) > _ALWAYS_STORED and values[-1] in ((), None):
+        values.pop()
+    return values

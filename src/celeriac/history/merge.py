@@ -91,6 +91,7 @@ def _life(record: Record, kind: EventKind, at: int, data: Mapping[str, Any]) -> 
         error_type=outcome.get("error_type"),
         error_message=outcome.get("error_message"),
         replayed_at=at if kind is EventKind.REPLAYED else None,
+        handed_back=_handed_back(data) if kind is EventKind.STARTED else (),
     )
     if step.number < record.attempt:
         return {"past_attempts": with_past(record.past_attempts, step)}
@@ -100,9 +101,16 @@ def _life(record: Record, kind: EventKind, at: int, data: Mapping[str, Any]) -> 
         return _newest(step) | _decided(step, outcome) | {"past_attempts": past}
     newest = joined(record.newest(), step)
     changes = _newest(newest)
-    if newest.starts or newest.replayed_at is not None or record.past_attempts:
+    if newest.has_more_than_its_record or record.past_attempts:
         changes["past_attempts"] = with_newest(record.past_attempts, newest)
     return changes | _decided(step, outcome) if _is_later(record, step, outcome) else changes
+
+
+def _handed_back(data: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Read which start before this one its worker handed back as it stopped."""
+    told = values.mapping(data.get("handed_back"))
+    started_at, ended_at = values.instant(told.get("started_at")), values.instant(told.get("at"))
+    return () if started_at is None or ended_at is None else ((started_at, ended_at),)
 
 
 def _newest(attempt: Attempt) -> Changes:

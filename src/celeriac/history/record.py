@@ -61,6 +61,7 @@ class Record(NamedTuple):
             self.error_message,
             beginning.starts if beginning else (),
             beginning.replayed_at if beginning else None,
+            beginning.handed_back if beginning else (),
         )
 
     def past(self) -> list[Attempt]:

@@ -56,13 +56,15 @@ class RunRow:
 
 LOST = "LOST"
 """How an execution ended whose worker was lost: Celery has no word for it."""
+HANDED_BACK = "HANDED_BACK"
+"""How one ended whose worker handed the run back as it stopped."""
 
 
 @dataclass(frozen=True)
 class AttemptRow:
     """One execution of a run; `state` tells how it ended, STARTED, or PENDING after a replay.
 
-    Of one whose worker was `lost` while it executed, nobody knows when it ended.
+    One that was `lost` ended with its worker; when, is known only where that handed it back.
     """
 
     number: int

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from celeriac.history import AttemptRow
 from celeriac.runs.run import Run, RunError, RunState
 
-AttemptState = RunState | Literal["LOST"]
+AttemptState = RunState | Literal["LOST", "HANDED_BACK"]
 
 
 class Attempt(BaseModel):
@@ -20,15 +20,15 @@ class Attempt(BaseModel):
     number: int = Field(description="The first is 1.")
     state: AttemptState = Field(
         description="How it ended; `STARTED` while it executes, `PENDING` while it waits after a "
-        "replay, `LOST` where its worker was lost."
+        "replay, `LOST` where its worker was lost, `HANDED_BACK` where that stopped in good order."
     )
     started_at: datetime | None
     finished_at: datetime | None
     worker: str | None
     error: RunError | None
     lost: bool = Field(
-        False, description="Whether its worker was lost while it executed. The message was "
-        "delivered again: what follows is the same attempt."
+        False, description="Whether its worker was lost or stopped while it executed. The message "
+        "was delivered again: what follows is the same attempt."
     )  # fmt: skip
     start: int | None = Field(
         None, description="Which start of its attempt it is; the first is 1. Null where it is not "
@@ -63,7 +63,7 @@ def _of_row(row: AttemptRow) -> Attempt:
     error = row.error
     return Attempt(
         number=row.number,
-        state="LOST" if row.lost else RunState(row.state),
+        state=row.state if row.lost else RunState(row.state),
         started_at=row.started_at,
         finished_at=row.finished_at,
         worker=row.worker,

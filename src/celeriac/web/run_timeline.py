@@ -1,7 +1,7 @@
 """A run's life as bars on one line of time: held, waiting, executed, waiting to be tried again."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby, pairwise
@@ -19,6 +19,8 @@ LOST_SHOWN = 4
 
 LOST = StateLook("Worker lost or stopped", "heart-broken", "failure")
 """How an execution looks that nobody saw the end of."""
+HANDED_BACK = StateLook("Handed back by a stopping worker", "arrow-back-up", "revoked")
+"""How one looks whose worker stopped in good order."""
 
 
 class SpanKind(StrEnum):
@@ -67,7 +69,13 @@ class Span:
         """Give how the attempt ended, or that it executes."""
         if self.attempt is None:
             return None
-        return LOST if self.attempt.state == "LOST" else STATES[self.attempt.state]
+        match self.attempt.state:
+            case "LOST":
+                return LOST
+            case "HANDED_BACK":
+                return HANDED_BACK
+            case state:
+                return STATES[state]
 
     @property
     def css(self) -> str:
@@ -116,7 +124,8 @@ def _attempt_words(attempt: Attempt, folded: int) -> str:
         starts = "start" if folded == 1 else f"{folded} starts"
         return f"{words}, first {starts} not shown" if attempt.start else f"{words}, earlier starts"
     if attempt.lost:
-        return f"{words}{_start_words(attempt)} — worker lost or stopped"
+        look = HANDED_BACK if attempt.state == "HANDED_BACK" else LOST
+        return f"{words}{_start_words(attempt)} — {look.word.lower()}"
     return f"{words}{_start_words(attempt)}" if (attempt.start or 1) > 1 else words
 
 
@@ -236,16 +245,20 @@ def _between(
 def _lost_starts(executions: Sequence[Attempt]) -> Iterator[_Stretch]:
     """Give the starts whose worker was lost: each was over when the attempt began again."""
     lost = [
-        _Stretch(
-            SpanKind.ATTEMPT, each.started_at, _not_before(each.started_at, after.started_at), each
-        )
+        (each, begin, after.started_at)
         for each, after in pairwise(executions)
-        if each.started_at
+        if (begin := each.started_at)
     ]
     folded = len(lost) - LOST_SHOWN if len(lost) > LOST_SHOWN + 1 else 0
     if folded:
-        yield replace(lost[0], ends_at=lost[folded - 1].ends_at, folded=folded)
-    yield from lost[folded:]
+        (first, begin, _), (_, _, again_at) = lost[0], lost[folded - 1]
+        ended_at = _not_before(begin, again_at)
+        yield _Stretch(SpanKind.ATTEMPT, begin, ended_at, first, folded)
+    for each, begin, again_at in lost[folded:]:
+        ended_at = _not_before(begin, each.finished_at or again_at)
+        yield _Stretch(SpanKind.ATTEMPT, begin, ended_at, each)
+        if each.finished_at and ended_at:
+            yield _Stretch(SpanKind.QUEUED, ended_at, _not_before(ended_at, again_at))
 
 
 def _not_before(begin: datetime | None, at: datetime | None) -> datetime | None:
