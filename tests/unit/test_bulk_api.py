@@ -71,7 +71,9 @@ def api(fake: FakeBulk) -> FlaskClient:
     [
         ({}, "/filter"),
         ({"filter": {}}, "/filter"),
-        ({"filter": {"task": [], "q": ""}}, "/filter"),
+        ({"filter": {"task": []}}, "/filter"),
+        ({"filter": {"task": ["a"], "q": ""}}, "/filter/q"),
+        ({"filter": {"queue": ""}, "all": True}, "/filter/queue"),
         ({"filter": {"task": [""]}}, "/filter/task/0"),
         ({"filter": {"tag": [""]}}, "/filter/tag/0"),
         ({"filter": {"ids": [""], "task": ["a"]}}, "/filter/ids/0"),

@@ -60,6 +60,10 @@ def test_version_is_printed(
         (["--state", "foo"], "celeriac: --state: 'foo' is none of PENDING,"),
         (["--since", "yesterday"], "celeriac: --since: Write an instant"),
         (["--cursor", "nonsense"], "celeriac: --cursor: "),
+        (["--tag", ""], "celeriac: --tag: Give it a value, or leave it out."),
+        (["--tag", "a", "--tag", ""], "celeriac: --tag: Give it a value"),
+        (["--text", ""], "celeriac: --text: Give it a value"),
+        (["--finished-since", ""], "celeriac: --finished-since: Give it a value"),
     ],
 )
 def test_wrong_option_is_named_as_it_was_typed(
@@ -71,6 +75,28 @@ def test_wrong_option_is_named_as_it_was_typed(
     code, said = _said(["runs", "list", *words], monkeypatch, capsys)
 
     assert (code, said[: len(begin)]) == (2, begin)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["history", "export", "--parent", ""],
+        ["runs", "cancel", "--tag", "a", "--queue", ""],
+        ["runs", "list", "--cursor", ""],
+        ["runs", "tail", "--task", ""],
+        ["dead-letters", "list", "--queue", ""],
+        ["dead-letters", "discard", "--all", "--group", ""],
+        ["audit", "export", "--actor", ""],
+        ["audit", "list", "--since", ""],
+        ["stats", "--until", ""],
+    ],
+)
+def test_empty_value_of_a_filter_is_refused(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = _said(words, monkeypatch, capsys)
+
+    assert (code, words[-2] in said, "leave it out" in said) == (2, True, True)
 
 
 def test_limit_says_nothing_about_all_pages(

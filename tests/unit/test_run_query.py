@@ -13,6 +13,14 @@ from celeriac.runs import RunFilter, run_filter
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("values", [[""], ["a", ""]])
+def test_empty_word_is_refused_and_not_passed_over(values: list[str]) -> None:
+    with pytest.raises(InvalidInputError, match="leave it out") as error:
+        run_filter({"queue": ["q"], "tag": values}, NOW)
+
+    assert [each.pointer for each in error.value.problems] == ["/tag"]
+
+
 def test_words_become_a_filter() -> None:
     words = {
         "task": ["a", "b"],
@@ -23,7 +31,6 @@ def test_words_become_a_filter() -> None:
         "q": ["text"],
         "since": ["24h"],
         "until": ["2026-01-30T12:00:00+06:00"],
-        "worker": [""],
         "limit": ["5"],
     }
 

@@ -18,14 +18,22 @@ if TYPE_CHECKING:
     from celeriac.access import AuditFilter, Entry
 
 app = typer.Typer(help="Read who did what, when and from where.", no_args_is_help=True)
-Actor = Annotated[str | None, typer.Option(help="Who did it.")]
+Actor = Annotated[str | None, typer.Option(help="Who did it.", callback=options.filled)]
 Action = Annotated[
-    str | None, typer.Option(help="What was done: `run.cancel`, or `run` for all with runs.")
+    str | None,
+    typer.Option(
+        help="What was done: `run.cancel`, or `run` for all with runs.", callback=options.filled
+    ),
 ]
-Target = Annotated[str | None, typer.Option(help="A run, a queue, a user ... it was done to.")]
-Since = Annotated[str | None, typer.Option(help="An instant, or an age such as `1h`.")]
-Until = Annotated[str | None, typer.Option(help="The same; excluded.")]
-Text = Annotated[str | None, typer.Option("--q", help="Text in any part.")]
+Target = Annotated[
+    str | None,
+    typer.Option(help="A run, a queue, a user ... it was done to.", callback=options.filled),
+]
+Since = Annotated[
+    str | None, typer.Option(help="An instant, or an age such as `1h`.", callback=options.filled)
+]
+Until = Annotated[str | None, typer.Option(help="The same; excluded.", callback=options.filled)]
+Text = Annotated[str | None, typer.Option("--q", help="Text in any part.", callback=options.filled)]
 
 
 @app.command("list")

@@ -22,9 +22,12 @@ app = typer.Typer(help="Look at dead letters, replay or discard them.", no_args_
 HOW_TO_SIGN = "Look at them, then: celeriac dead-letters sign ID"
 Ids = Annotated[list[str] | None, typer.Argument(help="Letters, by what `list` calls them.")]
 Group = Annotated[
-    str | None, typer.Option(help="Letters that died of the same: its name or how it begins.")
+    str | None,
+    typer.Option(
+        help="Letters that died of the same: its name or how it begins.", callback=options.filled
+    ),
 ]
-Queue = Annotated[str | None, typer.Option(help="Letters of this queue.")]
+Queue = Annotated[str | None, typer.Option(help="Letters of this queue.", callback=options.filled)]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="At most so many a second.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

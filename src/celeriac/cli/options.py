@@ -8,6 +8,17 @@ import typer
 from celeriac.settings import Settings
 
 
+def filled(value: str | list[str] | None) -> str | list[str] | None:
+    """Refuse an empty value of a filter: passed over, it would mean more than was asked for.
+
+    Raises:
+        BadParameter
+    """
+    if value == "" or (isinstance(value, list) and "" in value):
+        raise typer.BadParameter("Give it a value, or leave it out.")
+    return value
+
+
 def _setting(name: str, *flags: str) -> Any:
     """Make the option of a setting; one that is not typed leaves the setting to its variable."""
     field = Settings.model_fields[name]

@@ -26,7 +26,9 @@ def list_runs(
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST_A_PAGE, help=f"Runs on a page; {USUAL_PAGE}.")
     ] = None,
-    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
+    cursor: Annotated[
+        str | None, typer.Option(help="Where the page before ended.", callback=options.filled)
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All pages, one after the other.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -100,9 +102,14 @@ def resubmit_runs(
 
 @app.command("tail")
 def tail_runs(
-    task: Annotated[list[str] | None, typer.Option(help="Any of these tasks; repeat it.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Any of these tasks; repeat it.", callback=options.filled),
+    ] = None,
     state: Annotated[list[str] | None, typer.Option(help="Any of these; repeat it.")] = None,
-    queue: Annotated[str | None, typer.Option(help="Only this queue.")] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="Only this queue.", callback=options.filled)
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Follow what happens to runs, one line each, until Ctrl-C; `--json` prints NDJSON."""

@@ -11,7 +11,9 @@ from celeriac.cli.place import servers
 
 def stats(
     since: Annotated[str, typer.Option(help="An instant, or an age such as 1h or 7d.")] = "1h",
-    until: Annotated[str | None, typer.Option(help="The same; now by default.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="The same; now by default.", callback=options.filled)
+    ] = None,
     buckets: Annotated[int, typer.Option(min=1, max=1000, help="Points of time, about.")] = 60,
     as_json: options.AsJson = False,
 ) -> None:

@@ -14,6 +14,7 @@ ONE = {
 }  # fmt: skip
 SEVERAL = {"task": "tasks", "state": "states", "tag": "tags", "ids": "ids"}
 INSTANTS = ("since", "until", "finished_since", "finished_until")
+EMPTY = "Give it a value, or leave it out."
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _LOST_PLUS = re.compile(r"T.* \d\d:?\d\d$")
 """An address has a space where somebody wrote +."""
@@ -27,16 +28,18 @@ def run_filter(words: Mapping[str, Sequence[str]], now: datetime | None = None) 
     ages such as `15m`, `1h`, `7d`.
 
     Raises:
-        InvalidInputError: a value makes no sense; it is named by a pointer such as `/state`.
+        InvalidInputError: a value makes no sense; it is named by a pointer such as `/state`. An
+            empty one would be passed over, and so mean more runs than the others do.
     """
-    given = {name: [v for v in values if v] for name, values in words.items()}
-    _check_text(given)
-    several = {field: tuple(given.get(name, ())) for name, field in SEVERAL.items()}
-    one = {field: given[name][0] for name, field in ONE.items() if given.get(name)}
+    if empty := [name for name, values in words.items() if not all(values)]:
+        raise InvalidInputError([FieldProblem(f"/{name}", EMPTY) for name in empty])
+    _check_text(words)
+    several = {field: tuple(words.get(name, ())) for name, field in SEVERAL.items()}
+    one = {field: words[name][0] for name, field in ONE.items() if words.get(name)}
     instants = {
-        name: instant_of(name, given[name][0], now or datetime.now(UTC))
+        name: instant_of(name, words[name][0], now or datetime.now(UTC))
         for name in INSTANTS
-        if given.get(name)
+        if words.get(name)
     }
     for state in several["states"]:
         if state not in RunState.__members__:

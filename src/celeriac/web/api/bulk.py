@@ -34,7 +34,7 @@ class BulkFilter(RunWords):
         Raises:
             InvalidInputError: a value makes no sense.
         """
-        given = {name: value for name, value in self if value}
+        given = {name: value for name, value in self if value not in (None, [])}
         words = {n: v if isinstance(v, list) else [v] for n, v in given.items()}
         try:
             return run_filter(words)
