@@ -127,6 +127,36 @@ def test_wait_that_is_left_tells_how_to_find_the_run(capsys: pytest.CaptureFixtu
     assert f"celeriac run show {RUN.id}" in capsys.readouterr().err
 
 
+class EndedRuns:
+    """Tells the end of a run to whoever waits for it."""
+
+    def __init__(self, *states: RunState) -> None:
+        self.states = states
+
+    def watch(self, _: str) -> Iterator[Run | None]:
+        for state in self.states:
+            yield RUN.model_copy(update={"state": state})
+            yield None
+
+
+def test_run_that_is_waited_for_is_shown_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    where = cast(Runs, EndedRuns(RunState.STARTED, RunState.SUCCESS))
+
+    show.awaited(where, RUN, as_json=True)
+
+    assert '"state":"SUCCESS"' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_run_that_has_ended_is_waited_for_by_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = RUN.model_copy(update={"state": RunState.FAILURE})
+
+    with pytest.raises(typer.Exit) as left:
+        show.awaited(cast(Runs, None), failed, as_json=True)
+
+    assert left.value.exit_code == 1
+    assert RUN.id in capsys.readouterr().out
+
+
 def test_task_is_found_without_its_module() -> None:
     names = ("nasty.fast", "other.slow", "shop.orders.place")
     catalog = Catalog({name: cast(TaskSpec, None) for name in names})

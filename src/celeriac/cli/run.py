@@ -33,11 +33,22 @@ def submit(context: typer.Context) -> None:
 
 
 @app.command("show")
-def show_run(run_id: RunId, as_json: options.AsJson = False) -> None:
+def show_run(
+    run_id: RunId,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its end; exit with 1 unless it succeeded.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
     """Show a run: its state, arguments, progress, and result or error."""
     from celeriac.cli import show
 
-    show.run(place().get(run_id), as_json=as_json)
+    where = place()
+    run = where.get(run_id)
+    if wait:
+        show.awaited(where, run, as_json=as_json)
+    else:
+        show.run(run, as_json=as_json)
 
 
 @app.command("tail")

@@ -42,6 +42,14 @@ def run(shown: Run, *, as_json: bool) -> None:
     _print(shown, as_json=as_json, only_result=False)
 
 
+def awaited(where: "Place", run: Run, *, as_json: bool) -> None:
+    """Print a run once it has ended, and exit with 1 unless it succeeded."""
+    ended = run if run.state.finished else _ended(where, run)
+    _print(ended, as_json=as_json, only_result=False)
+    if ended.state is not RunState.SUCCESS:
+        raise typer.Exit(1)
+
+
 def run_list(shown: Sequence[Run], *, as_json: bool, with_head: bool = True) -> None:
     """Print runs, one a line."""
     if as_json:

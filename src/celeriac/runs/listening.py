@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 
+from celeriac.errors import RunNotFoundError
 from celeriac.events import Event, EventKind
 from celeriac.runs.live import LiveEvents
 from celeriac.runs.run import Run, RunState
@@ -68,10 +69,15 @@ class Listening:
     def watch(self, run_id: str, until_s: float = float("inf")) -> Iterator[Run | None]:
         """Give the run at once and after each change until it ends; None is a sign of life.
 
+        A run that Redis has forgotten is given once, as the history has it.
+
         Raises:
-            RunNotFoundError, ResultsUnavailableError
+            RunNotFoundError, ResultsUnavailableError, HistoryUnavailableError
         """
-        return self._store.watch(run_id, until_s)
+        try:
+            yield from self._store.watch(run_id, until_s)
+        except RunNotFoundError:
+            yield self._get(run_id)
 
 
 def _ends(state: RunState, past_death: bool) -> bool:

@@ -146,7 +146,7 @@ class Runs:
         """Give the run at once and after each change until it ends; None is a sign of life.
 
         Raises:
-            RunNotFoundError, ResultsUnavailableError
+            RunNotFoundError, ResultsUnavailableError, HistoryUnavailableError
         """
         return self._listening.watch(run_id)
 
