@@ -51,7 +51,7 @@ def test_letter_that_came_after_they_were_counted_is_counted_too(
 
     found = letters.find()
 
-    assert (found.total, len(found.letters)) == (2, 2)
+    assert (found.total, len(found.letters), letters.known_counts) == (2, 2, {QUEUE: 2})
 
 
 def _discarded(letters: DeadLetters) -> LetterProgress:

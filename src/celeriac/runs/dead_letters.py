@@ -1,6 +1,7 @@
 """Dead letters: messages that can never be executed as they are. They wait until a person acts."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -116,6 +117,8 @@ class DeadLetters:
         """
         counts = {n: c for n, c in self.counts().items() if queue in (None, n)}
         letters = [each for name in counts for each in self._look(name, MOST_SHOWN)]
+        for name, count in Counter(letter.queue for letter in letters).items():
+            self._tally.see(name, count)
         wanted = LetterSelection(queue=queue, group=group).with_whole_group(letters)
         shown = [letter for letter in letters if wanted.means(letter)]
         # More may have come since they were counted.

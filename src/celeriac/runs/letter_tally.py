@@ -21,6 +21,11 @@ class LetterTally:
         """Give how many each queue has, where it has any; None where nothing new is known."""
         return self._known if time.monotonic() - self._heard_s < GOOD_FOR_S else None
 
+    def see(self, queue: str, letters: int) -> None:
+        """Keep that there are at least so many: more may have come since the broker told."""
+        if letters > self._known.get(queue, 0):
+            self._known = {**self._known, queue: letters}
+
     def hear(self, standing: Mapping[str, LetterCount]) -> None:
         """Keep what the broker tells; letters that somebody has in hand are still there."""
         known = {}
