@@ -1,10 +1,9 @@
 """`celeriac top`: what happens now, in a terminal, drawn anew every other second."""
 
 import signal
-import sys
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -63,31 +62,35 @@ def _watch(runs: "Runs", span: "Span", every_s: float) -> None:
     from celeriac.cli.keys import Keys
     from celeriac.cli.top_view import screen
 
-    signal.signal(signal.SIGTERM, _leave)
+    told = _Told()
     console = Console()
-    try:
-        with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
-            while True:
-                glance = runs.overview.look(span)
-                live.update(screen(glance, *console.size), refresh=True)
-                key = _key(keys, every_s, console)
-                if key in LEAVE:
-                    return
-                span = _changed(span, key)
-    except KeyboardInterrupt:
-        return
+    with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
+        while not told.to_leave:
+            glance = runs.overview.look(span)
+            live.update(screen(glance, *console.size), refresh=True)
+            key = _key(keys, every_s, console, told)
+            if key in LEAVE:
+                return
+            span = _changed(span, key)
 
 
-def _leave(*_: object) -> NoReturn:
-    """Let what is open be closed on the way out."""
-    sys.exit(0)
+class _Told:
+    """Remembers a signal to leave: an exception could be raised where Python swallows it."""
+
+    def __init__(self) -> None:
+        self.to_leave = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._leave)
+
+    def _leave(self, *_: object) -> None:
+        self.to_leave = True
 
 
-def _key(keys: "Keys", every_s: float, console: "Console") -> str:
-    """Wait for a key, for the next look, or until the window has another size."""
+def _key(keys: "Keys", every_s: float, console: "Console", told: _Told) -> str:
+    """Wait for a key, for the next look, a signal, or until the window has another size."""
     size = console.size
     until_s = time.monotonic() + every_s
-    while (left_s := until_s - time.monotonic()) > 0:
+    while not told.to_leave and (left_s := until_s - time.monotonic()) > 0:
         if key := keys.read(min(left_s, LOOK_FOR_KEYS_S)):
             return key
         if console.size != size:
