@@ -1,9 +1,13 @@
 """Signing in by a provider that runs, from its own form back to a session here."""
 
+import http.client
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,12 @@ from werkzeug.test import TestResponse
 from access_app import access_app
 from celeriac.access import Role
 from oidc_provider import introduce, running_provider
-from processes import free_port
+from processes import LOOPBACK, free_port
+from servers import RedisServer
+from web_process import running_web
 
 THERE, BACK = "/sign-in/provider", "/sign-in/provider/back"
+STRANGERS = 60
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +121,36 @@ def test_provider_that_is_not_there_is_told(tmp_path: Path) -> None:
         refused = web.app.test_client().get(THERE)
 
         assert refused.status_code == 503 and "does not answer" in refused.text
+
+
+def test_provider_that_hangs_keeps_nobody_else_waiting(tmp_path: Path, server: RedisServer) -> None:
+    with (
+        socket.create_server((LOOPBACK, 0)) as provider,
+        ThreadPoolExecutor(STRANGERS) as strangers,
+    ):
+        settings = {
+            "CELERIAC_AUTHENTICATION": "on",
+            "CELERIAC_RATE_LIMIT": "off",
+            "CELERIAC_OIDC_ISSUER": f"http://{LOOPBACK}:{provider.getsockname()[1]}",
+            "CELERIAC_OIDC_CLIENT_ID": "celeriac",
+            "CELERIAC_OIDC_DEFAULT_ROLE": "viewer",
+            "CELERIAC_OIDC_TIMEOUT_S": "60",
+        }
+        with running_web(tmp_path, server.url, server.url, settings) as web:
+            waiting = [strangers.submit(_status, web.port, THERE) for _ in range(STRANGERS)]
+            connection, _ = provider.accept()  # And nothing is ever said.
+            with connection:
+                for _ in range(50):
+                    assert _status(web.port, "/healthz") == 200
+                assert not [each.result() for each in waiting if each.done()]
+            assert {each.result() for each in waiting} == {503}
+
+
+def _status(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=120)
+    with closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().status
 
 
 def test_role_is_the_one_of_today(tmp_path: Path, issuer: str) -> None:

@@ -20,6 +20,8 @@ from celeriac.settings import load_settings
 from celeriac.web import create_app
 from celeriac.web.access.cookie import PLAIN
 from celeriac.web.context import EXTENSION, Context
+from celeriac.web.gateway import is_unfinished
+from celeriac.web.gateway.live import ENVIRON_KEY, Later
 from oidc_provider import CLIENT, ISSUER, SECRET, FakeProvider, answer_of, new_key
 
 THERE, BACK = "/sign-in/provider", "/sign-in/provider/back"
@@ -347,6 +349,20 @@ def test_answer_that_is_none_is_told(
     refused = client.get(THERE) if place == DISCOVERY else _go(client, provider)
 
     assert refused.status_code == 502 and why in refused.text
+
+
+@pytest.mark.parametrize("path", [THERE, f"{BACK}?error=x"])
+def test_whoever_waits_for_the_provider_holds_no_short_thread(
+    web: AccessApp, provider: FakeProvider, path: str
+) -> None:
+    with web.app.test_request_context(path, environ_overrides={ENVIRON_KEY: True}):
+        response = web.app.full_dispatch_request()
+
+    assert is_unfinished(response) and not provider.asked
+    assert isinstance(response.response, Later)
+    finished = response.response.respond()
+    assert finished.status_code == (303 if path == THERE else 403)
+    assert "celeriac=" in str(finished.headers.getlist("Set-Cookie"))
 
 
 def test_without_a_provider_there_is_nothing_to_go_to(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
-"""Signing in by the OpenID provider: there and back, and a page for each way that fails."""
+"""Signing in by the OpenID provider: there and back, and a page for each way that fails.
+
+A provider may take its time, or hang; whoever waits for it holds none of the few short threads.
+"""
 
 import time
 from typing import Any, Final
 
-from flask import abort, redirect, request, url_for
+from flask import Response, abort, redirect, request, url_for
 from flask import session as form_session
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -22,6 +25,7 @@ from celeriac.errors import CeleriacError
 from celeriac.web.access.gate import way_back
 from celeriac.web.access.signing import Page, begin, sign_in_page, signing
 from celeriac.web.context import access, keeper, settings
+from celeriac.web.gateway import answer_later
 from celeriac.web.problems import status_of
 
 KEPT: Final = "journeys"
@@ -35,8 +39,18 @@ REFUSALS: Final = (NameTakenError, NoRoleError, UserDisabledError)
 
 
 @signing.get("/sign-in/provider")
-def to_provider() -> BaseResponse | Page:
-    """Send the browser to the provider."""
+def to_provider() -> Response:
+    """Send the browser to the provider, once that has told where."""
+    return answer_later(_sent_there)
+
+
+@signing.get("/sign-in/provider/back")
+def from_provider() -> Response:
+    """Begin a session for whom the provider has sent back, if this browser was sent there."""
+    return answer_later(_let_in)
+
+
+def _sent_there() -> BaseResponse | Page:
     asked = way_back(request.args.get("next", ""))
     try:
         url, journey = _sign_on().provider.begin(_back())
@@ -48,9 +62,7 @@ def to_provider() -> BaseResponse | Page:
     return redirect(url, 303)
 
 
-@signing.get("/sign-in/provider/back")
-def from_provider() -> BaseResponse | Page:
-    """Begin a session for whom the provider has sent back, if this browser was sent there."""
+def _let_in() -> BaseResponse | Page:
     asked = url_for("home.show")
     try:
         # Some say no without the state, and whom nobody signs in needs none.
