@@ -2,6 +2,7 @@
 
 python bench/worker.py                                 stock Celery and ours, on both brokers
 python bench/worker.py --only stock-solo ours-solo --brokers rabbitmq --rounds 1
+python bench/worker.py --wait                          runs that wait for 10 ms, 100 at a time
 
 Results are stored, events sent, and messages acknowledged late. Each round starts every worker in
 turn, so that all of them meet the same machine; what is told is the median of the rounds. A round
@@ -32,6 +33,7 @@ HERE = Path(__file__).parent
 LOOK_S = 0.02
 WARM_UP = 0.2
 """The share of the runs that are over before the clock starts."""
+TOGETHER = 100
 PREFETCH = "32"
 """Messages for each thread or child: the more, the faster is stock Celery."""
 
@@ -40,13 +42,15 @@ POOLS = {
     "prefork": ["--pool=prefork", "--concurrency=1"],
     "threads": ["--pool=threads", "--concurrency=10"],
     "solo": ["--pool=solo", "--concurrency=1"],
+    "hybrid": ["--pool=hybrid", "--concurrency=10"],
 }
 STOCK = [sys.executable, "-m", "celery", "--app=worker_tasks", "worker", "--loglevel=WARNING"]
 OURS = [sys.executable, "-m", "celeriac", "worker", "--prefetch-multiplier", PREFETCH]
 WORKERS = {
-    **{f"stock-{pool}": [*STOCK, *options] for pool, options in POOLS.items()},
+    **{f"stock-{pool}": [*STOCK, *POOLS[pool]] for pool in ("prefork", "threads", "solo")},
     **{f"ours-{pool}": [*OURS, *options] for pool, options in POOLS.items()},
 }
+WAITING = ("stock-threads", "ours-threads", "ours-hybrid")
 FEED = """
 import sys
 from worker_tasks import QUEUE, app
@@ -57,7 +61,7 @@ if sys.argv[2] == "ours":
 app.conf.result_backend = "disabled"
 with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
     for number in range(int(sys.argv[1])):
-        sent = app.send_task("bench.noop", (number, 1), queue=QUEUE, producer=producer)
+        sent = app.send_task(sys.argv[3], (number, 1), queue=QUEUE, producer=producer)
         print(sent.id)
 """
 
@@ -104,12 +108,14 @@ class Servers:
 def main() -> None:
     """Start the servers, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=WORKERS, default=list(WORKERS))
+    parser.add_argument("--only", nargs="+", choices=WORKERS)
+    parser.add_argument("--wait", action="store_true", help="runs that wait for 10 ms")
     parser.add_argument("--brokers", nargs="+", default=["rabbitmq", "valkey"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=3000)
     parser.add_argument("--profile", type=Path, help="keep a profile of our solo worker here")
     options = parser.parse_args()
+    options.only = options.only or (WAITING if options.wait else list(WORKERS))
     with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as folder:
         for broker in options.brokers:
             with serving(broker, Path(folder)) as servers:
@@ -167,9 +173,10 @@ def measure(
     )
     valkey.flush()
     client = Redis.from_url(results)
-    load = Load(feed(options.runs, name.partition("-")[0], environment), done, client)
+    load = Load(feed(options.runs, name, options.wait, environment), done, client)
+    command = [*WORKERS[name], *([f"--concurrency={TOGETHER}"] if options.wait else [])]
     worker = ChildProcess(
-        profiled(WORKERS[name], options.profile), folder / "worker.log", environment, folder
+        profiled(command, options.profile), folder / "worker.log", environment, folder
     )
     worker.start()
     try:
@@ -179,9 +186,11 @@ def measure(
         client.close()
 
 
-def feed(runs: int, whose: str, environment: dict[str, str]) -> list[str]:
+def feed(runs: int, worker: str, waits: bool, environment: dict[str, str]) -> list[str]:
     """Send messages as the clients of this worker send them; gives the runs' identifiers."""
-    command = [sys.executable, "-c", FEED, str(runs), whose]
+    whose, _, pool = worker.partition("-")
+    task = ("bench.await" if pool == "hybrid" else "bench.wait") if waits else "bench.noop"
+    command = [sys.executable, "-c", FEED, str(runs), whose, task]
     sent = run(command, env=environment, capture_output=True, text=True, check=False)
     if sent.returncode:
         raise SystemExit(sent.stderr)

@@ -4,7 +4,9 @@
 takes the task by `CELERIAC_TASKS=worker_tasks`.
 """
 
+import asyncio
 import os
+import time
 
 from celery import Celery, shared_task
 
@@ -18,6 +20,20 @@ def noop(a: int, b: int) -> int:
     """Do nothing, but be counted: the file has as many bytes as calls were made."""
     os.write(_done, b".")
     return a + b
+
+
+@shared_task(name="bench.wait")
+def wait(a: int, b: int) -> int:
+    """Wait for 10 ms, as a thread does."""
+    time.sleep(0.01)
+    return noop.run(a, b)  # type: ignore[no-any-return]
+
+
+@shared_task(name="bench.await")
+async def wait_on_loop(a: int, b: int) -> int:
+    """Wait for 10 ms, as a coroutine does."""
+    await asyncio.sleep(0.01)
+    return noop.run(a, b)  # type: ignore[no-any-return]
 
 
 app = Celery("stock", set_as_current=False)

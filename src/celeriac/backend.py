@@ -25,6 +25,7 @@ from celeriac.events import (
     EventKind,
     append_event,
 )
+from celeriac.exchange import sender_of
 from celeriac.lag import backlog
 from celeriac.log_capture import lines_of_ending
 from celeriac.marks import MAX_BYTES, Keeping
@@ -230,7 +231,7 @@ class RunBackend(ChordBackend):
         )
 
     def _write(self, change: Change, request: Any) -> None:
-        verdict = self.ensure(write_change, (self.client, change))
+        verdict = self.ensure(write_change, (self.client, change, sender_of(self.app)))
         if change.lines.events:
             delattr(request, _LINES)
         if request is not None and change.state == states.STARTED:

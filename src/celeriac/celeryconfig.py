@@ -43,6 +43,7 @@ class CeleryConfig:
     task_reject_on_worker_lost: bool = True
     worker_prefetch_multiplier: int = 1
     worker_consumer: str = "celeriac.consumer:Consumer"
+    worker_pool: str = "prefork"
 
     # Flower and the live pages need to hear of each change.
     task_track_started: bool = True
@@ -93,6 +94,7 @@ def celery_config(settings: Settings, *, publisher: bool = False) -> CeleryConfi
         task_default_queue=settings.queue,
         # Redis queues have no default of their own, and kombu counts them the other way round.
         task_default_priority=PRIORITIES - 1 if on_redis else None,
+        worker_pool=settings.pool,
         task_time_limit=settings.time_limit_s,
         task_soft_time_limit=settings.soft_time_limit_s,
         worker_max_memory_per_child=_kilobytes(settings.child_memory_mb),

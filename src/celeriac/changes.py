@@ -27,7 +27,7 @@ from celeriac.events import (
     as_json,
     record_fields,
 )
-from celeriac.exchange import exchange
+from celeriac.exchange import Send, send_alone
 
 _SCRIPT = files("celeriac").joinpath("changes.lua").read_text()
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -96,7 +96,7 @@ class Change:
     """What was logged before, which goes into the stream whatever becomes of the change."""
 
 
-def write_change(client: Any, change: Change) -> Verdict:
+def write_change(client: Any, change: Change, send: Send = send_alone) -> Verdict:
     """Write a change in one round trip, unless the run has gone further.
 
     Raises:
@@ -104,7 +104,7 @@ def write_change(client: Any, change: Change) -> Verdict:
     """
     call = _call(change)
     try:
-        answer = exchange(client, [("EVALSHA", _SHA, *call)])[0]
+        answer = send(client, ("EVALSHA", _SHA, *call))
     except (ConnectionError, TimeoutError):
         # The client knows how often to try again, and how long to wait before.
         answer = client.evalsha(_SHA, *call)

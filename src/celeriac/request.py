@@ -17,9 +17,11 @@ from threading import Lock, Thread, current_thread
 from typing import Any
 
 from amqp import Channel
+from billiard.common import TERM_SIGNAME
 from billiard.einfo import ExceptionInfo
 from celery.app.task import Context
 from celery.exceptions import Reject, Terminated, TimeLimitExceeded
+from celery.platforms import signals
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.asynchronous import get_event_loop
@@ -157,6 +159,16 @@ class RunRequest(Request):
         if mark_as_dead:
             mark_as_dead(known.id, error, known._context)
         end()
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """End the run: by a signal to its process, or where its pool awaits it."""
+        known: Any = self
+        parent: Any = super()
+        number = signals.signum(signal or TERM_SIGNAME)
+        tell = partial(self._announce_revoked, "terminated", True, number, False)
+        end_run = getattr(pool, "end_run", None)
+        if end_run is None or not end_run(known.id, tell):
+            parent.terminate(pool, signal)
 
     def take_back(self, message: Any, on_ack: Any, on_reject: Any) -> bool:
         """Take the message that was given out again while the run went on, unless it is another.

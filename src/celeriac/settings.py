@@ -7,7 +7,7 @@ which a running `celeriac up` writes so that other commands in the same folder f
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
@@ -78,6 +78,11 @@ class Settings(WebSettings):
         ge=1,
         le=1024,
         description="How many runs one worker executes at once; the number of cores by default.",
+    )
+    pool: Literal["prefork", "threads", "solo", "hybrid"] = Field(
+        "prefork",
+        description="What executes a worker's runs: child processes, threads, the worker itself, "
+        "or `hybrid`: threads for functions and an event loop for coroutines (`async def`).",
     )
     data_dir: Path = Field(
         Path(".celeriac"), description="Where `celeriac up` keeps its data between starts."

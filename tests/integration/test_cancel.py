@@ -15,7 +15,7 @@ from processes import free_port
 from servers import RabbitMQServer
 from services import Services
 
-POOLS = ("prefork", "threads", "solo")
+POOLS = ("prefork", "threads", "solo", "hybrid")
 TRACING = ("plain", "prepared", "twice_prepared", "ignored", "untracked")
 
 

@@ -18,7 +18,7 @@ from worker_process import CHATTY_ENVIRONMENT, running_worker
 MOST_LINES = 20
 
 
-@pytest.fixture(scope="module", params=["prefork", "threads", "solo"])
+@pytest.fixture(scope="module", params=["prefork", "threads", "solo", "hybrid"])
 def chatty(
     request: pytest.FixtureRequest,
     services: Services,

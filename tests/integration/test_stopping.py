@@ -50,7 +50,7 @@ def test_worker_ends_although_a_child_has_not_begun_what_it_was_given(
     assert shop.runs.get(run_id).state is RunState.SUCCESS
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", "hybrid"])
 def test_what_a_stopping_worker_has_fetched_is_executed_elsewhere_while_it_finishes(
     shop: Shop, pool: str
 ) -> None:
@@ -81,7 +81,7 @@ def test_what_a_stopping_worker_has_fetched_is_executed_elsewhere_while_it_finis
     assert (len(shop.executed("long")), len(shop.executed("fetched"))) == (2, 3)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "hybrid"])
 def test_worker_hands_back_what_it_cannot_finish_in_time(shop: Shop, pool: str) -> None:
     told = shop.trace("told")
     more = {"CELERIAC_STOP_GRACE_S": "0.5"}
@@ -97,7 +97,7 @@ def test_worker_hands_back_what_it_cannot_finish_in_time(shop: Shop, pool: str) 
     assert len(shop.executed("long")) == 2
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", "hybrid"])
 def test_run_that_stopping_workers_hand_back_comes_no_nearer_to_its_limit(
     shop: Shop, pool: str
 ) -> None:

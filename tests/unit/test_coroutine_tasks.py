@@ -1,4 +1,4 @@
-"""A task that is a coroutine is told apart, since no pool of Celery awaits it."""
+"""A task that is a coroutine is told apart, since one pool alone awaits it."""
 
 from celery import Celery
 
@@ -25,3 +25,7 @@ def test_async_task_is_told_apart_whether_it_is_retried_or_not() -> None:
 
     assert [catalog.get(name).is_coroutine for name in names] == [False, True, True]
     assert [bool(catalog.get(name).warning) for name in names] == [False, True, True]
+
+    app.conf.worker_pool = "hybrid"
+    catalog = Catalog.of(app)
+    assert [catalog.get(name).warning for name in names] == [None] * 3

@@ -1,5 +1,8 @@
 """Commands that are written and read at once."""
 
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +10,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
-from celeriac.exchange import exchange, packed
+from celeriac.exchange import SharedExchange, exchange, packed
 
 
 @dataclass
@@ -37,7 +40,36 @@ class FakeConnection:
         self.told.append("release")
 
 
-def client(connection: FakeConnection) -> Any:
+class FakeServer:
+    """Answers each command by its last part, and counts how often it was asked."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.exchanges = 0
+        self._answers: list[bytes] = []
+
+    def get_connection(self) -> "FakeServer":
+        return self
+
+    def send_packed_command(self, command: list[bytes]) -> None:
+        assert not self._answers, "two exchanges at a time"
+        self.exchanges += 1
+        threading.Event().wait(0.001)  # Others come meanwhile.
+        if self.error:
+            raise self.error
+        self._answers = re.findall(rb"ECHO\r\n\$\d+\r\n(\d+)", command[0])
+
+    def read_response(self) -> bytes:
+        return self._answers.pop(0)
+
+    def disconnect(self) -> None:
+        self._answers = []
+
+    def release(self, connection: Any) -> None:
+        pass
+
+
+def client(connection: Any) -> Any:
     return SimpleNamespace(connection_pool=connection)
 
 
@@ -60,3 +92,20 @@ def test_a_connection_whose_answer_did_not_come_is_not_used_again() -> None:
     with pytest.raises(ConnectionError):
         exchange(client(connection), [["A"], ["B"]])
     assert connection.told == ["disconnect", "release"]
+
+
+def test_commands_of_many_threads_go_together_and_each_gets_its_own_answer() -> None:
+    server, shared = FakeServer(), SharedExchange()
+    with ThreadPoolExecutor(20) as threads:
+        sent = [threads.submit(shared.send, client(server), ["ECHO", n]) for n in range(200)]
+        assert [each.result(10) for each in sent] == [b"%d" % n for n in range(200)]
+    assert server.exchanges < 200
+
+
+def test_error_of_an_exchange_reaches_each_whose_command_was_in_it() -> None:
+    server, shared = FakeServer(error=ConnectionError("gone")), SharedExchange()
+    with ThreadPoolExecutor(20) as threads:
+        sent = [threads.submit(shared.send, client(server), ["ECHO", n]) for n in range(50)]
+        assert all(isinstance(each.exception(10), ConnectionError) for each in sent)
+    server.error = None
+    assert shared.send(client(server), ["ECHO", 1]) == b"1"

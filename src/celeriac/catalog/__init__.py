@@ -20,9 +20,10 @@ from celeriac.queues import base_of, is_ours
 __all__ = ["ArgumentsSchema", "Call", "Catalog", "RetryPolicy", "TaskSpec"]
 
 NEVER_AWAITED = (
-    "It is an `async def`, and no pool of workers awaits coroutines: each run of it fails. Let it "
-    "be a plain `def` that calls `asyncio.run()`."
+    "It is an `async def`, and only the pool `hybrid` awaits coroutines: in others each run of it "
+    "fails. Set `CELERIAC_POOL=hybrid`, or let it be a plain `def` that calls `asyncio.run()`."
 )
+AWAITING_POOL = "hybrid"
 BUILT_IN = "celery."
 """Names that begin so are Celery's own building blocks and not for people."""
 
@@ -53,11 +54,13 @@ class TaskSpec:
     model: type[BaseModel]
     is_coroutine: bool = False
     """An `async def`, which none of Celery's pools awaits."""
+    is_awaited: bool = False
+    """Workers have the pool that awaits it."""
 
     @property
     def warning(self) -> str | None:
         """Say why its runs cannot succeed, if that is known before any is submitted."""
-        return NEVER_AWAITED if self.is_coroutine else None
+        return NEVER_AWAITED if self.is_coroutine and not self.is_awaited else None
 
     @property
     def summary(self) -> str:
@@ -155,6 +158,7 @@ def _spec(app: Celery, name: str, task: Any) -> TaskSpec:
         model=model_of(name, task.run, documentation.parameters),
         # Celery wraps what is retried by itself, and keeps the original beside it.
         is_coroutine=inspect.iscoroutinefunction(getattr(task, "_orig_run", task.run)),
+        is_awaited=app.conf.worker_pool == AWAITING_POOL,
     )
 
 

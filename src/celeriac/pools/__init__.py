@@ -1,4 +1,4 @@
-"""Celery's pools, under their own names, with what a worker needs to stop in good order."""
+"""Celery's pools, under their own names, with what a worker needs to stop well; and ours."""
 
 from celery import concurrency
 
@@ -10,6 +10,7 @@ POOLS = {
     "prefork": "celeriac.pools.prefork:TaskPool",
     "processes": "celeriac.pools.prefork:TaskPool",
     "threads": "celeriac.pools.threads:TaskPool",
+    "hybrid": "celeriac.pools.hybrid:TaskPool",
 }
 
 
