@@ -85,6 +85,20 @@ def _worker(
         yield
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "hybrid"])
+def test_worker_holds_what_it_executes_in_any_pool(
+    services: Services, client: Any, counted: dict[str, str], tmp_path: Path, pool: str
+) -> None:
+    runs = _runs(services, "counted_tasks")
+    with _worker(tmp_path / "worker", services, counted, ("--pool", pool)):
+        run = runs.submit("counted.reverse", {"text": "abc", "pause_s": 2}, SubmitOptions())
+        eventually(lambda: executions(Path(counted[COUNTED_IN])), deadline_s=30)
+
+        (spoken,) = eventually(lambda: Unacked(client).holders(), deadline_s=30)
+        assert len(Unacked(client).held_since(spoken.holder, 0)) == 1
+        assert runs.wait(run.id, 40).state is RunState.SUCCESS
+
+
 def test_worker_of_celerys_own_command_holds_what_it_takes_by_its_name(
     services: Services, client: Any, tmp_path: Path
 ) -> None:

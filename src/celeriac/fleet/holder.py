@@ -1,5 +1,6 @@
 """The worker as a holder of messages on a Redis broker, however it was started and named."""
 
+import os
 from typing import Any
 
 import redis
@@ -36,9 +37,12 @@ class Holder:
         before = app.conf.broker_transport_options
         app.conf.broker_transport_options = before | transport_options(name)
 
+        pid = os.getpid()
+
         def be_nobody(**_: object) -> None:
             # A child that consumes by itself knows not what its parent holds, nor it of the child.
-            app.conf.broker_transport_options = before
+            if os.getpid() != pid:  # The pool `solo` sends this signal in the worker itself.
+                app.conf.broker_transport_options = before
 
         worker_process_init.connect(be_nobody, weak=False)
         return cls(app, name)
