@@ -387,6 +387,25 @@ def test_audit_cannot_be_changed_even_by_the_program_itself(access: Access, chan
     assert [entry.actor for entry in access.audit.find().entries] == ["ada"]
 
 
+def test_audit_entry_cannot_be_replaced(access: Access) -> None:
+    access.audit.record([Entry("ada", "cli", "x"), Entry("ada", "cli", "y")])
+    columns = "seq, at, actor, means, address, action, target, outcome, detail"
+    put = f"INTO audit_entries ({columns}) VALUES (1, 0, 'eve', '', '', '', '', '', '{{}}')"
+    puts = [f"REPLACE {put}", f"INSERT OR REPLACE {put}"]
+    if access._database.dialect != "sqlite":
+        puts = [f"INSERT {put} ON CONFLICT (seq) DO UPDATE SET actor = 'eve'"]
+
+    for statement in puts:
+        refusal = pytest.raises(CeleriacError, match="append-only")
+        with refusal, access._database.write() as connection:
+            connection.execute(text(statement))
+
+    assert [(entry.seq, entry.actor) for entry in access.audit.find().entries] == [
+        (2, "ada"),
+        (1, "ada"),
+    ]
+
+
 def test_scope_has_stars_and_no_other_wildcards() -> None:
     scope = Scope.of_words(["mail.*", "a[b]?"], [])
 
