@@ -1,7 +1,9 @@
 """`celeriac users`, `tokens` and `audit`, on a database of their own."""
 
 import json
+import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,30 @@ def test_audit_tells_what_was_done_on_the_command_line() -> None:
     assert {json.loads(line)["action"] for line in exported} == {"user.add", "user.link"}
     assert "user.add" in _run("audit", "list", "--since", "1h").stdout
     assert "Nothing of that kind" in _run("audit", "list", "--q", "nobody").stdout
+
+
+def test_nobody_else_reads_what_is_made_before_the_first_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CELERIAC_HISTORY_URL")
+    old = os.umask(0o022)
+    try:
+        assert _run("users", "add", "ada").exit_code == 0
+    finally:
+        os.umask(old)
+
+    data = tmp_path / ".celeriac"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert (data / ".gitignore").read_text() == "*\n"
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in data.glob("history.db*")}
+    assert modes["history.db"] == 0o600 and set(modes.values()) == {0o600}
+
+
+def test_history_of_an_earlier_version_is_closed_to_others(tmp_path: Path) -> None:
+    _run("users", "add", "ada")
+    file = tmp_path / "new" / "history.db"
+    file.chmod(0o664)
+
+    assert _run("users", "list").exit_code == 0
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660

@@ -7,9 +7,10 @@ in a writing transaction is therefore true until it ends, and merging needs no s
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -100,20 +101,21 @@ class Database:
         self.engine.dispose()
 
     def make_folder(self) -> None:
-        """Make the folder of an SQLite file.
+        """Make the folder of an SQLite file, and see that nobody but the owner reads the file.
 
         Raises:
             ConfigurationError: it cannot be made.
         """
         if self.dialect != SQLITE:
             return
-        folder = Path(self.url.database or "").parent
+        file = Path(self.url.database or "")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_private(file.parent)
         except OSError as error:
             raise ConfigurationError(
-                f"CELERIAC_HISTORY_URL: the folder {folder} cannot be made: {error.strerror}."
+                f"CELERIAC_HISTORY_URL: the folder {file.parent} cannot be made: {error.strerror}."
             ) from None
+        _close(file)
 
     def is_new(self) -> bool:
         """Tell whether nobody has made the tables yet.
@@ -166,6 +168,25 @@ def _wrong(what: str) -> ConfigurationError:
         f"CELERIAC_HISTORY_URL {what}; expected sqlite:///folder/history.db "
         "or postgresql://user:password@host:5432/database"
     )
+
+
+def _make_private(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What is recorded must not end up in somebody's repository.
+        (folder / ".gitignore").write_text("*\n")
+
+
+def _close(file: Path) -> None:
+    """Make a file that its owner alone can read; an old one is closed to all but its group.
+
+    SQLite gives the same rights to the files beside it. Where it cannot be done, SQLite says why.
+    """
+    with suppress(OSError):
+        file.touch(mode=0o600)
+        for each in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+            if each.exists() and (mode := each.stat().st_mode) & 0o007:
+                each.chmod(S_IMODE(mode) & ~0o007)
 
 
 def _prepare_sqlite(wait_s: float, connection: sqlite3.Connection, _record: object) -> None:
