@@ -5,7 +5,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, render_template, request, url_for
 
 from celeriac.runs import SPANS, USUAL_SPAN, Glance, Span
-from celeriac.web.context import runs
+from celeriac.web.context import guard, runs
 from celeriac.web.home_view import (
     charts_of,
     deepest,
@@ -61,5 +61,7 @@ def _first() -> dict[str, Any]:
     first = first_steps(runs().catalog.tasks)
     if first is None:
         return {"first": None}
-    found = {s.key: s for s in snippets_of(first.spec, first.args, {}, request.url_root)}
+    is_guarded, root_url = guard() is not None, request.url_root
+    snippets = snippets_of(first.spec, first.args, {}, root_url, with_token=is_guarded)
+    found = {s.key: s for s in snippets}
     return {"first": first, "snippets": [found[key] for key in COMMANDS]}

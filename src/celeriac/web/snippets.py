@@ -20,6 +20,8 @@ RUN_FLAGS: Final = frozenset(
 """The command's own options; a task's argument of the same name gets the prefix `--arg-`."""
 MORE_FLAG: Final = "more"
 """The option for the arguments that a task takes without naming them, as one JSON object."""
+TOKEN_HEADER: Final = '-H "Authorization: Bearer $CELERIAC_TOKEN"'  # noqa: S105 - names one
+"""Where people sign in; the command line takes a token from the same variable."""
 _SCALARS: Final = ("string", "integer", "number", "boolean")
 
 
@@ -33,12 +35,17 @@ class Snippet:
 
 
 def snippets_of(
-    spec: TaskSpec, args: Mapping[str, Any], options: Mapping[str, Any], root_url: str
+    spec: TaskSpec,
+    args: Mapping[str, Any],
+    options: Mapping[str, Any],
+    root_url: str,
+    *,
+    with_token: bool = False,
 ) -> list[Snippet]:
     """Write a submission as a curl call, a celeriac command and Python."""
     args = essential_args(spec.schema, args)
     return [
-        Snippet("http", "HTTP", _curl(spec.name, args, options, root_url)),
+        Snippet("http", "HTTP", _curl(spec.name, args, options, root_url, with_token)),
         Snippet("cli", "CLI", _command(spec.name, spec.schema, args, options)),
         Snippet("python", "Python", _python(spec.name, args, options)),
     ]
@@ -70,17 +77,24 @@ def _stand_in(shape: Shape) -> Any:
     return "…"
 
 
-def _curl(name: str, args: Mapping[str, Any], options: Mapping[str, Any], root_url: str) -> str:
+def _curl(
+    name: str,
+    args: Mapping[str, Any],
+    options: Mapping[str, Any],
+    root_url: str,
+    with_token: bool,
+) -> str:
     body = {"args": dict(args)} | ({"options": dict(options)} if options else {})
     text = json.dumps(body, ensure_ascii=False)
     if len(text) > ONE_LINE_MAX:
         text = json.dumps(body, ensure_ascii=False, indent=2)
-    lines = (
+    lines = [
         f"curl -sS {shlex.quote(f'{root_url}api/v1/tasks/{quote(name)}/runs')}",
+        *([TOKEN_HEADER] if with_token else []),
         "-H 'Content-Type: application/json'",
         "-H 'Prefer: wait=10'",
         f"-d {shlex.quote(text)}",
-    )
+    ]
     return " \\\n  ".join(lines)
 
 

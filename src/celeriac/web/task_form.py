@@ -17,7 +17,7 @@ from celeriac.errors import (
 )
 from celeriac.marks import hides
 from celeriac.runs import Run, SubmitOptions, missing, still_missing, without_marks
-from celeriac.web.context import runs, settings
+from celeriac.web.context import guard, runs, settings
 from celeriac.web.forms import fields_of, parse_form, placed_problems, unusable
 from celeriac.web.snippets import Snippet, snippets_of
 
@@ -127,7 +127,7 @@ def snippets_for(spec: TaskSpec, given: Submission) -> list[Snippet]:
     """Write the same submission by other means."""
     args = without_marks(dict(given.args))
     assert isinstance(args, dict)
-    return snippets_of(spec, args, given.options, request.url_root)
+    return snippets_of(spec, args, given.options, request.url_root, with_token=guard() is not None)
 
 
 def _hidden(spec: TaskSpec) -> Callable[[str], bool]:

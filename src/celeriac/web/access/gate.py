@@ -68,10 +68,22 @@ def person() -> Identity:
     return found
 
 
-def may(endpoint: str) -> bool:
-    """Tell whether whoever asks may use an endpoint, so that pages show what works."""
+def may(endpoint: str, *, task: str | None = None, queue: str | None = None) -> bool:
+    """Tell whether whoever asks may use an endpoint on these, so that pages show what works."""
     rule, found = rule_of(endpoint), who()
-    return rule.role is None or (found is not None and found.may(rule.role))
+    if rule.role is None or found is None:
+        return rule.role is None
+    return found.may(rule.role) and _reaches(found, rule.reach, task, queue)
+
+
+def _reaches(found: Identity, kind: str, task: str | None, queue: str | None) -> bool:
+    """Tell whether `check_reach` lets it be, as far as it is known; a queue holds any task."""
+    limits_tasks = any(scope.tasks is not None for scope in found.scopes)
+    if kind == "all" or (kind == "queue" and limits_tasks):
+        return not found.is_limited
+    return (task is None or found.may_use_task(task)) and (
+        queue is None or found.may_use_queue(queue)
+    )
 
 
 def may_go_on() -> bool:
