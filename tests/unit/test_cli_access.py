@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,25 @@ def test_token_is_shown_once_and_revoked(database: str) -> None:
 
     assert access.tokens.find(token) is None
     access.close()
+
+
+@pytest.mark.parametrize(("words", "days"), [([], 90), (["--days", "7"], 7), (["--days", "0"], 0)])
+def test_token_ends_unless_somebody_says_otherwise(words: list[str], days: int) -> None:
+    _run("users", "add", "ada", "--role", "operator")
+
+    made = json.loads(_run("tokens", "create", "ada", "--label", "x", "--json", *words).stdout)
+
+    if days:
+        left = datetime.fromisoformat(made["ends_at"]) - datetime.now(UTC)
+        assert timedelta(days=days - 1) < left <= timedelta(days=days)
+    else:
+        assert made["ends_at"] is None
+
+
+def test_token_for_longer_than_anybody_lives_is_refused() -> None:
+    done = _run("tokens", "create", "ada", "--label", "x", "--days", "99999999999")
+
+    assert done.exit_code == 2 and "--days" in done.output
 
 
 def test_audit_tells_what_was_done_on_the_command_line() -> None:

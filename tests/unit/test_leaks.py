@@ -60,6 +60,43 @@ def test_doctor_says_how_much_it_searched(folder: Path) -> None:
     assert found["detail"] == f"the 1 that the settings hold: none in 3 lines of {log}, none here"
 
 
+def test_doctor_finds_what_a_start_has_made(folder: Path) -> None:
+    with DataFolder(folder / ".celeriac") as data:
+        password = data.secret("flower.password").get_secret_value()
+        key = data.secret("secret.key").get_secret_value()
+
+    flower, signing = look("--log", "-", text=f"asks for {password}\nkey {key}\n")[:2]
+
+    assert flower["detail"].startswith("CELERIAC_FLOWER_BASIC_AUTH shows in standard input, line 1")
+    assert signing["detail"].startswith("CELERIAC_SECRET_KEY shows in standard input, line 2")
+
+
+def test_doctor_finds_what_opens_doors_and_is_no_setting(folder: Path) -> None:
+    secret = "x" * 43
+    lines = f"Authorization: Bearer cel_0123456789ab_{secret}\nCookie: celeriac-session={secret}\n"
+
+    found = look("--log", "-", text=f"{lines}Bearer cel_0123456789ab_***\nceleriac-session=***\n")
+
+    token, session = (each["detail"] for each in found)
+    assert token.startswith("an API token shows in standard input, line 1. Revoke it")
+    assert session.startswith("a session's cookie shows in standard input, line 2. Sign out")
+    assert secret not in token + session
+
+
+@pytest.mark.parametrize(("key", "said"), [("x", "problem"), ("0123456789abcdef" * 2, "")])
+def test_doctor_refuses_a_key_that_can_be_guessed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, said: str
+) -> None:
+    monkeypatch.setenv("CELERIAC_SECRET_KEY", key)
+
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    verdicts = [each["verdict"] for each in findings if "CELERIAC_SECRET_KEY" in each["detail"]]
+    assert verdicts == [said] * bool(said)
+    assert done.exit_code == bool(said)
+
+
 def test_doctor_asks_for_logs_where_it_knows_of_none(folder: Path) -> None:
     (found,) = look()
 

@@ -220,6 +220,22 @@ def test_person_refuses_in_the_browser(
     assert not kept.exists() and web.access.tokens.all() == []
 
 
+@pytest.mark.parametrize(
+    ("role", "offered"),
+    [(Role.VIEWER, "viewer"), (Role.OPERATOR, "operator"), (Role.ADMIN, "operator")],
+)
+def test_approval_offers_no_more_than_a_command_line_needs(
+    web: AccessApp, role: Role, offered: str
+) -> None:
+    web.add("eve", role)
+    web.app.test_client().post("/api/v1/logins", json={"label": "x"})
+
+    page = web.signed_in("eve").get(f"/login?code={_waiting_code(web)}").text
+
+    assert f'<option value="{offered}" selected>' in page
+    assert f'<option value="{role}"' in page, "and lets choose all that they have"
+
+
 def test_approval_needs_the_form_of_the_page_and_no_more_than_ones_role(web: AccessApp) -> None:
     secret = web.app.test_client().post("/api/v1/logins", json={"label": "x"}).get_json()["secret"]
     browser, code = web.signed_in("ada"), _waiting_code(web)

@@ -28,6 +28,7 @@ Logs = Annotated[
     list[str] | None,
     typer.Option(help="A log to search for secrets, several if repeated; - is standard input."),
 ]
+SHORTEST_KEY = 32
 MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "problem": ("✖", "red")}
 
 
@@ -68,6 +69,7 @@ def _findings() -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", "complete")
     yield from _environment()
+    yield from _keys(settings)
     if settings.message_keys:
         first, *others = settings.message_key_names
         words = f"; {', '.join(others)} accepted too" if others else ""
@@ -105,6 +107,16 @@ def _nowhere(count: int, searches: Sequence[Search]) -> str:
     where = "".join(f"none in {each.lines:,} lines of {each.name}, " for each in searches)
     hint = "" if searches else "; --log FILE searches a log, `--log -` what is piped in"
     return f"the {count} that the settings hold: {where}none here{hint}"
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    key = settings.secret_key
+    if key is not None and len(key.get_secret_value()) < SHORTEST_KEY:
+        detail = (
+            f"CELERIAC_SECRET_KEY has less than {SHORTEST_KEY} characters, so others may guess it "
+            "and make cookies of their own; `openssl rand -hex 32` makes a better one"
+        )
+        yield Finding("settings", "problem", detail)
 
 
 def _environment() -> Iterator[Finding]:

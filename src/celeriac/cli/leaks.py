@@ -1,6 +1,7 @@
 """Where a log shows a secret of the settings; what is found is named and never shown."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -8,16 +9,27 @@ from pathlib import Path
 
 from celeriac.cli.input_file import STDIN, opened
 from celeriac.masking import masked
-from celeriac.setting_secrets import secrets_of
+from celeriac.setting_secrets import know_settings, secrets_of
 from celeriac.settings import Settings
 
 LOCK = "lock"
 LONGEST_LINE_BYTES = 65_536
 ADDRESS = "a password in an address"
 MOST_NUMBERS = 5
+TOKEN = "an API token"  # noqa: S105 - what it is called
+SESSION = "a session's cookie"
+OPENS = {
+    TOKEN: re.compile(r"\bcel_[0-9a-f]{12}_[A-Za-z0-9_-]{20,}"),
+    SESSION: re.compile(r"celeriac[_-]session=[A-Za-z0-9_.-]{20,}"),
+}
+"""What opens doors and is in no setting; each looks like nothing else."""
 ADVICE = (
     "Give that setting another secret, and delete the log: whoever could read it has the old one."
 )
+OTHER_ADVICE = {
+    TOKEN: "Revoke it, and delete the log: `celeriac tokens list`, `celeriac tokens revoke ID`.",
+    SESSION: "Sign out whose it is, and delete the log: `celeriac users sign-out NAME`.",
+}
 
 
 @dataclass
@@ -36,14 +48,20 @@ class Search:
             more = len(numbers) - MOST_NUMBERS
             yield (
                 f"{secret} shows in {self.name}, {word} {places}"
-                f"{f' and {more:,} more' if more > 0 else ''}. {ADVICE}"
+                f"{f' and {more:,} more' if more > 0 else ''}. {OTHER_ADVICE.get(secret, ADVICE)}"
             )
 
 
 class Secrets:
-    """The secrets of the settings, under the names of their variables."""
+    """The secrets of the settings, set or made at a start, under the names of their variables."""
 
     def __init__(self, settings: Settings) -> None:
+        from celeriac.stack.folder import made_secrets
+
+        made = made_secrets(settings.data_dir)
+        unset = {name: each for name, each in made.items() if getattr(settings, name) is None}
+        settings = settings.model_copy(update=unset)
+        know_settings(settings)
         self._forms: Mapping[str, Sequence[str]] = {
             f"CELERIAC_{name.upper()}": forms for name, forms in secrets_of(settings).items()
         }
@@ -54,10 +72,11 @@ class Secrets:
 
     def shown_by(self, text: str) -> list[str]:
         """Name the secrets that a text shows."""
+        opened = [name for name, pattern in OPENS.items() if pattern.search(text)]
         if masked(text) == text:
-            return []
+            return opened
         shown = [name for name, forms in self._forms.items() if any(f in text for f in forms)]
-        return shown or [ADDRESS]
+        return [*opened, *(shown or [ADDRESS])]
 
     def search(self, log: str) -> Search:
         """Look for them in a log, line by line; `-` is standard input.

@@ -18,6 +18,9 @@ from celeriac.settings import load_settings
 if TYPE_CHECKING:
     from celeriac.access import Token
 
+USUAL_DAYS = 90
+LONGEST_DAYS = 3650
+
 app = typer.Typer(help="Make tokens for programs, and revoke them.", no_args_is_help=True)
 
 
@@ -40,7 +43,9 @@ def create_token(
     role: RoleName = "viewer",
     task: Tasks = None,
     queue: Queues = None,
-    days: Annotated[int | None, typer.Option(min=1, help="For how many days.")] = None,
+    days: Annotated[
+        int, typer.Option(min=0, max=LONGEST_DAYS, help="For how many days; 0 is for ever.")
+    ] = USUAL_DAYS,
     as_json: options.AsJson = False,
 ) -> None:
     """Make a token that may do what its role may, and never more than its user; shown once."""

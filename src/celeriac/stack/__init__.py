@@ -21,7 +21,7 @@ from celeriac.setting_secrets import know_settings
 from celeriac.settings import Settings
 from celeriac.stack.commands import CommandsOf, as_environment, role_commands
 from celeriac.stack.console import Announce, Console, print_line
-from celeriac.stack.folder import DataFolder
+from celeriac.stack.folder import FLOWER_PASSWORD, SECRET_KEY, DataFolder, for_flower
 from celeriac.stack.preflight import check_ports, check_tasks
 from celeriac.stack.role import Pace
 from celeriac.stack.supervisor import Supervisor
@@ -70,7 +70,7 @@ def _complete(settings: Settings, folder: DataFolder, valkey: EmbeddedValkey | N
     """Fill in what the data directory and the embedded server provide."""
     found = {
         "data_dir": folder.path,
-        "secret_key": settings.secret_key or folder.secret("secret.key"),
+        "secret_key": settings.secret_key or folder.secret(SECRET_KEY),
         "flower_basic_auth": settings.flower_basic_auth or _made_for_flower(folder),
     }
     if valkey is not None:
@@ -80,4 +80,4 @@ def _complete(settings: Settings, folder: DataFolder, valkey: EmbeddedValkey | N
 
 
 def _made_for_flower(folder: DataFolder) -> SecretStr:
-    return SecretStr(f"celeriac:{folder.secret('flower.password').get_secret_value()}")
+    return SecretStr(for_flower(folder.secret(FLOWER_PASSWORD).get_secret_value()))

@@ -4,7 +4,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,8 @@ STACK_FIELDS = ("broker_url", "redis_url", "host", "port", "flower_port")
 """What a command in another terminal needs in order to find the servers; whatever else somebody
 chose is told as well, so that both agree on queues, apps and limits."""
 
+SECRET_KEY = "secret.key"  # noqa: S105 - the name of a file
+FLOWER_PASSWORD = "flower.password"  # noqa: S105 - the name of a file
 ONLY_FOR_ROLES = {"secret_key", "flower_basic_auth", "smtp_url", "data_dir"}
 
 
@@ -121,6 +123,21 @@ class DataFolder:
                 f"({error.filename or self.path}). Make it writable, "
                 "or name another with CELERIAC_DATA_DIR."
             ) from None
+
+
+def made_secrets(path: Path) -> dict[str, SecretStr]:
+    """Give the settings whose secrets earlier starts have made and kept in this directory."""
+    found = {}
+    for name, file in (("secret_key", SECRET_KEY), ("flower_basic_auth", FLOWER_PASSWORD)):
+        with suppress(OSError, UnicodeDecodeError):
+            if text := (path / file).read_text().strip():
+                found[name] = SecretStr(text if name == "secret_key" else for_flower(text))
+    return found
+
+
+def for_flower(password: str) -> str:
+    """Give what the web shows Flower, with a password that was made."""
+    return f"celeriac:{password}"
 
 
 def write_private(path: Path, text: str) -> None:

@@ -90,8 +90,10 @@ def show_login() -> str:
     login = access().logins.find(code) if code else None
     role = access().users.get(person().name).role
     choices = [(each, each) for each in Role if role.includes(each)]
+    # What a command line does is an operator's; who needs more of a token says so.
+    usual_role = Role.OPERATOR if role.includes(Role.OPERATOR) else role
     return render_template(
-        "login.html", login=login, role_choices=choices, role=role, lifetimes=LIFETIMES,
+        "login.html", login=login, role_choices=choices, role=usual_role, lifetimes=LIFETIMES,
         usual=USUAL_DAYS,
     )  # fmt: skip
 
