@@ -23,7 +23,7 @@ COMPOSE = $(COMPOSE_ENV) docker compose
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets image compose-up compose-backup compose-restore compose-test test unit \
+.PHONY: help up install assets image compose-up compose-backup compose-restore compose-test dashboards test unit \
 	security integration e2e faults picture check arch audit format lock bench wheel clean
 
 help: ## Show this list
@@ -54,6 +54,9 @@ compose-backup: ## Save all that the containers keep into FILE, and go on
 compose-restore: ## Put what FILE has back where there is no data yet, and start everything
 	$(COMPOSE_ENV) deploy/data restore $(FILE)
 	$(COMPOSE) up --detach --wait
+
+dashboards: $(VENV)/.dev assets ## Check that each metric of dashboard and alerts is there, in a system that runs
+	$(BIN)/python -m pytest tests/integration/test_monitoring.py $(ARGS)
 
 compose-test: $(VENV)/.dev ## Start everything in containers, kill each, and count what was lost (needs Docker)
 	tests/compose/run $(ARGS)

@@ -42,6 +42,12 @@ class WebSettings(BaseSettings):
         description="Whether people and programs have to sign in. Without it the web listens on "
         "loopback addresses alone.",
     )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="What Prometheus shows to read `/metrics`, and nothing else, where people have "
+        "to sign in. Any user's token reads it, too.",
+    )
     session_idle_s: int = Field(
         43_200,
         ge=60,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from celeriac.runs.lineage import Lineage, RunSummary
     from celeriac.runs.lines import BatchLine
     from celeriac.runs.log import LogLine, LogPage
+    from celeriac.runs.measures import Measures
     from celeriac.runs.once import Once
     from celeriac.runs.options import SubmitOptions
     from celeriac.runs.overview import SPANS, USUAL_SPAN, Glance, Span
@@ -55,6 +56,7 @@ _NAMES = {
     "celeriac.runs.lineage": "Lineage RunSummary",
     "celeriac.runs.lines": "BatchLine",
     "celeriac.runs.log": "LogLine LogPage",
+    "celeriac.runs.measures": "Measures",
     "celeriac.runs.once": "Once",
     "celeriac.runs.options": "SubmitOptions",
     "celeriac.runs.overview": "SPANS USUAL_SPAN Glance Span",

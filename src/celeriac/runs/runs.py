@@ -22,6 +22,7 @@ from celeriac.runs.idempotency import RESUBMIT_PREFIX, Keys
 from celeriac.runs.lines import Lines
 from celeriac.runs.listening import Listening
 from celeriac.runs.live import LiveEvents
+from celeriac.runs.measures import Measurer
 from celeriac.runs.once import Once
 from celeriac.runs.options import SubmitOptions
 from celeriac.runs.overview import Overview
@@ -60,6 +61,9 @@ class Runs:
         self.history = RunHistory(history)
         self.overview = Overview(
             self.history, queues, workers, self.recorder_lag, dead_letters.total
+        )
+        self.measures = Measurer(
+            self.history, queues, workers, dead_letters.standing, self.recorder_lag
         )
         self.details = RunDetails(self._stream, self.history, self.get, self.listen)
         self._submitter = Submitter(settings, catalog, broker, store)

@@ -27,6 +27,7 @@ from celeriac.web.fleet_pages import fleet
 from celeriac.web.headers import add_headers, headers_for, with_headers
 from celeriac.web.health import health
 from celeriac.web.home import home
+from celeriac.web.metrics import metrics
 from celeriac.web.openapi import docs
 from celeriac.web.proxies import behind_proxies
 from celeriac.web.run_list import run_list
@@ -68,7 +69,17 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     csrf.exempt(flower_pages.flower)
     app.register_api(api)
     app.register_api(streams)
-    pages_of = (health, docs, home, pages, run_list, fleet, dead_letters, *access.BLUEPRINTS)
+    pages_of = (
+        health,
+        metrics,
+        docs,
+        home,
+        pages,
+        run_list,
+        fleet,
+        dead_letters,
+        *access.BLUEPRINTS,
+    )
     for blueprint in pages_of:
         app.register_blueprint(blueprint)
     flower_pages.install(app, settings)

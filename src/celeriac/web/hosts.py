@@ -14,6 +14,7 @@ from flask import Response, request
 
 from celeriac.errors import ConfigurationError
 from celeriac.settings import Settings
+from celeriac.web.context import guard
 from celeriac.web.problems import plain_problem
 
 SETTING = "CELERIAC_TRUSTED_HOSTS"
@@ -39,9 +40,10 @@ def refuse_untrusted_host(trusted: Collection[str]) -> Response | None:
     """Answer 400 to a request that calls us by a name we do not go by.
 
     Probes of a load balancer use whatever address the machine has, so `/healthz` and `/readyz`
-    always answer. Flask's own `TRUSTED_HOSTS` is of no use here: it never matches an IPv6 address.
+    always answer; so does Prometheus where `/metrics` asks for a token, which no page of another
+    site has. Flask's own `TRUSTED_HOSTS` is of no use here: it never matches an IPv6 address.
     """
-    if request.blueprint == "health" or is_trusted(request.host, trusted):
+    if _asks_by_any_name() or is_trusted(request.host, trusted):
         return None
     return plain_problem(
         400,
@@ -49,6 +51,11 @@ def refuse_untrusted_host(trusted: Collection[str]) -> Response | None:
         f"This server does not go by the name {request.host!r}. If it should, add the name to "
         f"{SETTING} (names separated by commas; `.example.org` stands for every name below it).",
     )
+
+
+def _asks_by_any_name() -> bool:
+    guarded = guard() is not None and request.blueprint == "metrics"
+    return guarded or request.blueprint == "health"
 
 
 def is_trusted(host: str, trusted: Collection[str]) -> bool:

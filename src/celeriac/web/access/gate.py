@@ -1,13 +1,14 @@
 """Finds out who asks, before anything else is done, and refuses what they may not."""
 
 from dataclasses import replace
+from hmac import compare_digest
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, copy_current_request_context, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from celeriac.access import LOCAL, Identity, Means
+from celeriac.access import LOCAL, Identity, Means, Role
 from celeriac.access.errors import BadTokenError, ForbiddenError, NotSignedInError
 from celeriac.errors import HistoryUnavailableError
 from celeriac.web.access import cookie
@@ -16,11 +17,12 @@ from celeriac.web.access.permissions import PUBLIC, rule_of
 from celeriac.web.access.reach import check_reach
 from celeriac.web.access.recording import KEY, record_change
 from celeriac.web.access.watching import watch
-from celeriac.web.context import guard
+from celeriac.web.context import guard, settings
 from celeriac.web.gateway import LiveStream
 from celeriac.web.problems import of_celeriac_error, wants_page
 
 BEARER: Final = "bearer "
+MONITOR: Final = Identity("metrics", Role.VIEWER, Means.TOKEN)
 REFUSED: Final = "celeriac.refused"
 """Where in a request's environ it stands why its token opens nothing."""
 
@@ -149,11 +151,22 @@ def _identified() -> Identity | None:
     assert keeper is not None
     found = None
     if (header := request.headers.get("Authorization", "")).lower().startswith(BEARER):
-        if (found := keeper.access.tokens.find(header[len(BEARER) :].strip())) is None:
+        token = header[len(BEARER) :].strip()
+        if _opens_metrics(token):
+            return MONITOR
+        if (found := keeper.access.tokens.find(token)) is None:
             raise BadTokenError
     elif secret := cookie.secret():
         found = keeper.access.sessions.find(secret)
     return replace(found, address=request.remote_addr or "") if found else None
+
+
+def _opens_metrics(token: str) -> bool:
+    """Tell whether it is the token of the settings; it opens one address, without a database."""
+    known = settings().metrics_token
+    if known is None or request.endpoint != "metrics.show":
+        return False
+    return compare_digest(token.encode(), known.get_secret_value().encode())
 
 
 def _asked_to_sign_in() -> BaseResponse:

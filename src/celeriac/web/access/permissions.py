@@ -51,6 +51,7 @@ RULES: Final = {
     "static": PUBLIC,
     "health.healthz": PUBLIC,
     "health.readyz": PUBLIC,
+    "metrics.show": SEES,
     "docs.browse": SEES,
     "docs.openapi_json": SEES,
     # Runs.
