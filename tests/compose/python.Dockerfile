@@ -3,7 +3,7 @@ FROM celeriac-stand-in/debian
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends \
         ca-certificates python3 python3-venv \
-    && rm -rf /var/lib/apt/lists/* \
+    && rm -rf /var/cache/apt/* /var/lib/apt/lists/* \
     && ln -s /usr/bin/python3 /usr/local/bin/python3 \
     && ln -s /usr/bin/python3 /usr/local/bin/python
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

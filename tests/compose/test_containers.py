@@ -12,6 +12,7 @@ import pytest
 from compose_hosts import STARTS_WITHIN_S, Hosts, docker, has_daemon
 from eventually import eventually
 
+LARGEST_BYTES = 250_000_000
 KEEPERS = ("flask", "rabbitmq", "redis")
 """The roles that keep anything; the web first, since it writes to the others."""
 
@@ -50,6 +51,12 @@ def test_nobody_gets_in_without_a_password(hosts: Hosts) -> None:
     assert "NOAUTH" in asked
 
 
+def test_image_is_small(hosts: Hosts) -> None:
+    size_bytes = int(docker("image", "inspect", "--format", "{{.Size}}", "celeriac"))
+
+    assert size_bytes < LARGEST_BYTES, f"{size_bytes / 1e6:.0f} MB"
+
+
 @pytest.mark.parametrize("role", ["flask", "celery", "flower"])
 def test_role_is_nobody_special_and_writes_nothing(hosts: Hosts, role: str) -> None:
     said = docker("exec", hosts.container(role), "sh", "-c", "id -u; touch /opt/celeriac/a 2>&1; :")
@@ -76,6 +83,31 @@ def test_what_was_accepted_survives_a_crash(hosts: Hosts, role: str, service: st
 
     accepted += eventually(lambda: hosts.submit(5, service), deadline_s=STARTS_WITHIN_S)
     hosts.wait_for(accepted)
+
+
+def test_prometheus_reads_the_web_and_knows_its_alerts(hosts: Hosts) -> None:
+    web = f"{hosts.address}:5000"
+    hosts.start("monitoring", "prometheus", WEB_ADDRESS=web)
+    prometheus = hosts.container("monitoring", "prometheus")
+
+    def asked(query: str) -> str:
+        words = ("promtool", "query", "instant", "http://127.0.0.1:9090", query)
+        return docker("exec", prometheus, *words).strip()
+
+    assert "=> 1 @" in eventually(lambda: asked('up{job="celeriac"} == 1'), deadline_s=90)
+    assert "celery_see" in eventually(lambda: asked("celeriac_queue_consumers > 0"), deadline_s=90)
+    checked = docker("exec", prometheus, "promtool", "check", "rules", "/etc/celeriac/alerts.yml")
+    assert "SUCCESS" in checked
+
+
+def test_redis_keeps_transactions_over_a_crash(hosts: Hosts) -> None:
+    ask = ("exec", "-i", hosts.container("redis"), "sh", "-c")
+    cli = 'REDISCLI_AUTH="$REDIS_ADMIN_PASSWORD" redis-cli --user admin'
+    docker(*ask, f"printf 'MULTI\nSET kept 1\nEXEC\n' | {cli}")
+
+    hosts.kill("redis")
+
+    assert docker(*ask, f"{cli} GET kept").strip() == "1"
 
 
 @pytest.mark.parametrize("role", ["celery", "flask"])
