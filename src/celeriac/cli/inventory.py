@@ -55,6 +55,14 @@ COMMANDS = {
     "run": Command("run:app", "Look at a run, cancel it, or submit it again."),
     "runs": Command("runs:app", "List, follow, cancel or resubmit runs."),
     "history": Command("history:app", "Export or prune the record of all runs."),
+    "backup": Command(
+        "backup:backup",
+        "Save results, history, users and definitions of queues into FILE, while everything runs.",
+    ),
+    "restore": Command(
+        "backup:restore",
+        "Put back what FILE holds, where nothing is yet; start the roles afterwards.",
+    ),
     "queues": Command("queues:app", "Look at queues, pause, resume or purge one."),
     "workers": Command("workers:app", "Look at workers, resize or end one."),
     "dead-letters": Command("dead_letters:app", "Look at dead letters, replay or discard them."),

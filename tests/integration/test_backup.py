@@ -1,0 +1,256 @@
+"""`celeriac backup` and `celeriac restore`, against real servers, while everything runs."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+import servers
+from celeriac.access import Access, Identity, Means, Role
+from celeriac.errors import ConfigurationError
+from celeriac.history.database import Database
+from celeriac.runs.backup import history_part
+from eventually import eventually
+from postgres import PostgresServer
+from running_stack import running_stack
+from servers import RabbitMQServer, RedisServer, clean_environment
+
+WITHIN_S = 120
+
+
+@dataclass
+class _Place:
+    """Where a system keeps everything: a database of Redis, a virtual host, and a folder."""
+
+    folder: Path
+    broker_url: str
+    redis_url: str
+    management_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"CELERIAC_BROKER_URL": self.broker_url, "CELERIAC_REDIS_URL": self.redis_url}
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def celeriac(self, *words: str | Path, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "celeriac", *words],
+            env={
+                **clean_environment(self.folder),
+                **self.environment,
+                "CELERIAC_DATA_DIR": str(self.data),
+                "CELERIAC_MANAGEMENT_URL": self.management_url,
+            },
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with servers.redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def places(
+    redis: RedisServer, rabbitmq_server: RabbitMQServer, tmp_path: Path
+) -> Iterator[list[_Place]]:
+    redis.flush()
+    management = rabbitmq_server.management_url.replace("//", "//guest:guest@")
+    with rabbitmq_server.fresh_vhost() as first, rabbitmq_server.fresh_vhost() as second:
+        found = []
+        for number, broker_url in enumerate((first, second), start=1):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            url = redis.url.removesuffix("0") + str(number)
+            found.append(_Place(folder, broker_url, url, management))
+        yield found
+
+
+def test_all_is_there_again_in_another_place(
+    places: list[_Place], rabbitmq_server: RabbitMQServer, tmp_path: Path
+) -> None:
+    old, new = places
+    file = tmp_path / "backup.tar.gz"
+    with running_stack(old.folder, environment=old.environment) as stack:
+        run = stack.submit("text.reverse", {"text": "hello"}, tags=["kept"])
+        stack.wait_for(run)
+        eventually(lambda: stack.get("/runs?tag=kept&state=SUCCESS")["runs"], deadline_s=WITHIN_S)
+        old.celeriac("users", "add", "ada", "--role", "admin")
+
+        said = old.celeriac("backup", file)
+
+    assert "history: 1 runs" in said and "rabbitmq.json: " in said, said
+    assert "Messages that wait in RabbitMQ are not in it" in said
+    assert file.stat().st_mode & 0o777 == 0o600
+
+    assert "Restored" in new.celeriac("restore", file)
+
+    vhost = new.broker_url.rpartition("/")[2]
+    queues = rabbitmq_server.api("GET", f"queues/{vhost}")
+    assert isinstance(queues, list) and "celery_see" in {queue["name"] for queue in queues}
+    with running_stack(new.folder, environment=new.environment) as stack:
+        pass
+    assert "ada" in new.celeriac("users", "list")
+    assert '"olleh"' in new.celeriac("run", "show", run, "--json")
+    assert run in new.celeriac("runs", "list", "--json")
+    with Redis.from_url(new.redis_url) as client:
+        assert client.ttl(f"celery-task-meta-{run}") > 0
+
+
+def test_nothing_is_overwritten(places: list[_Place], tmp_path: Path) -> None:
+    old, new = places
+    file = tmp_path / "backup.tar.gz"
+    _filled(old)
+    old.celeriac("backup", file)
+    before = file.read_bytes()
+
+    assert "is not overwritten" in old.celeriac("backup", file, status=2)
+    assert file.read_bytes() == before
+
+    with Redis.from_url(new.redis_url) as client:
+        client.set("somebody", "else")
+    assert "has 1 keys already" in new.celeriac("restore", file, status=2)
+    assert not new.data.exists()
+
+    with Redis.from_url(new.redis_url) as client:
+        client.flushdb()
+        new.data.mkdir()
+        (new.data / "history.db").touch()
+        assert "is there already" in new.celeriac("restore", file, status=2)
+        assert client.dbsize() == 0
+
+
+@pytest.mark.parametrize("damage", [slice(0, -100), slice(0, 0), slice(40, None)])
+def test_what_is_damaged_is_not_restored(
+    places: list[_Place], tmp_path: Path, damage: slice
+) -> None:
+    old, new = places
+    file = tmp_path / "backup.tar.gz"
+    _filled(old)
+    old.celeriac("backup", file)
+    file.write_bytes(file.read_bytes()[damage])
+
+    assert "is no whole backup" in new.celeriac("restore", file, status=2)
+
+    assert not new.data.exists()
+    with Redis.from_url(new.redis_url) as client:
+        assert client.dbsize() == 0
+
+
+def test_half_of_a_backup_is_not_left(places: list[_Place], tmp_path: Path) -> None:
+    old, _ = places
+
+    said = old.celeriac("backup", tmp_path / "backup.tar.gz", status=2)
+
+    assert "no history" in said
+    assert not list(tmp_path.glob("backup*"))
+
+
+def test_every_kind_of_key_comes_back_with_its_time(places: list[_Place], tmp_path: Path) -> None:
+    old, new = places
+    _filled(old)
+    with Redis.from_url(old.redis_url) as client:
+        client.set("short", "x", ex=1000)
+        client.hset("hash", mapping={"a": "1"})
+        client.xadd("stream", {"a": "1"}, id="1-1")
+        client.xadd("stream", {"a": "2"}, id="2-1")
+        client.xgroup_create("stream", "recorder", id="1-1")
+        for number in range(1000):
+            client.rpush("list", f"{number}")
+
+    old.celeriac("backup", tmp_path / "b")
+    new.celeriac("restore", tmp_path / "b")
+
+    with Redis.from_url(new.redis_url, decode_responses=True) as client:
+        assert 900 < client.ttl("short") <= 1000 and client.ttl("hash") == -1
+        assert client.hgetall("hash") == {"a": "1"}
+        assert client.llen("list") == 1000
+        assert client.xinfo_groups("stream")[0]["last-delivered-id"] == "1-1"
+
+
+def test_who_may_not_restore_is_told(
+    places: list[_Place], redis: RedisServer, tmp_path: Path
+) -> None:
+    old, new = places
+    _filled(old)
+    with redis.client() as client:
+        rules = ["~*", "&*", "+@all", "-@admin", "-@dangerous"]
+        client.execute_command("ACL", "SETUSER", "flask", "on", ">word", *rules)
+    limited = [
+        _Place(p.folder, p.broker_url, p.redis_url.replace("//", "//flask:word@"), p.management_url)
+        for p in (old, new)
+    ]
+
+    limited[0].celeriac("backup", tmp_path / "b")
+    said = limited[1].celeriac("restore", tmp_path / "b", status=2)
+
+    assert "may not restore keys" in said
+    assert "Restored" in new.celeriac("restore", tmp_path / "b")
+
+
+def _filled(place: _Place) -> None:
+    """Make a history and a key, without anything that runs."""
+    place.data.mkdir()
+    access = Access(f"sqlite:///{place.data}/history.db")
+    access.prepare()
+    access.close()
+    with Redis.from_url(place.redis_url) as client:
+        client.set("key", "value")
+
+
+def test_postgresql_goes_by_its_own_dump(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    urls = [postgres_server.create_database(name) for name in ("saved", "restored")]
+    access = Access(urls[0])
+    access.prepare()
+    access.users.add(Identity("root", Role.ADMIN, Means.CLI), "ada", Role.VIEWER, None)
+    access.close()
+
+    history_part.save(urls[0], tmp_path / "dump")
+    check, put_back = history_part.restoring(urls[1], tmp_path / "dump")
+    assert check() is None
+    put_back()
+
+    assert "already" in (check() or "")
+    database = Database(urls[1])
+    with database.read() as connection:
+        assert connection.execute(text("SELECT name FROM users")).scalar_one() == "ada"
+    database.close()
+
+
+def test_without_pg_dump_it_says_so(
+    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(ConfigurationError, match="pg_dump is not installed"):
+        history_part.save(postgres_server.create_database("unsaved"), tmp_path / "dump")
+
+
+def test_copy_of_a_history_that_is_written_to_is_whole(tmp_path: Path) -> None:
+    source = tmp_path / "history.db"
+    access = Access(f"sqlite:///{source}")
+    access.prepare()
+    access.users.add(Identity("root", Role.ADMIN, Means.CLI), "ada", Role.VIEWER, None)
+
+    history_part.save(f"sqlite:///{source}", tmp_path / "copy")
+
+    with closing(sqlite3.connect(tmp_path / "copy")) as copy:
+        assert copy.execute("SELECT name FROM users").fetchall() == [("ada",)]
+    access.close()
