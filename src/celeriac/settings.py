@@ -153,6 +153,13 @@ class Settings(WebSettings):
         description="How long a role that is told to stop finishes what it has begun: runs in a "
         "worker, requests in the web; in seconds.",
     )
+    start_wait_s: int = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="How long a role that starts waits for what it cannot start without, the "
+        "worker for the broker and the web for its history, before it ends; in seconds.",
+    )
     publish_timeout_s: float = Field(
         2.5, gt=0, le=60, description="How long a submission waits for the broker, in seconds."
     )

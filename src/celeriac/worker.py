@@ -6,10 +6,11 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import worker_ready
+from kombu.exceptions import OperationalError
 
 from celeriac.app import create_app
 from celeriac.catalog import Catalog
-from celeriac.errors import ConfigurationError
+from celeriac.errors import BrokerUnavailableError, ConfigurationError
 from celeriac.pools import leave_threads_behind
 from celeriac.queues import all_of, differences, names_of, said_of_teams
 from celeriac.settings import Settings
@@ -23,11 +24,12 @@ def run_worker(settings: Settings, name: str, options: Sequence[str] = ()) -> No
     Raises:
         ConfigurationError: an address is missing, a module of tasks cannot be imported, or a queue
             exists with another definition.
+        BrokerUnavailableError: it did not answer for `start_wait_s`.
     """
     app = create_app(settings)
     queues = queues_of(app, settings)
     if app.conf.broker_url.startswith("amqp"):
-        _check_queues(app, queues)
+        _check_queues(app, queues, settings.start_wait_s)
         if said := said_of_teams(app.amqp.queues, queues):
             logger.warning("%s.", said)
     if settings.log_level not in ("DEBUG", "INFO"):
@@ -53,15 +55,22 @@ def queues_of(app: Celery, settings: Settings) -> list[str]:
     return sorted(Catalog.of(app).queues | declared | set(settings.extra_queues))
 
 
-def _check_queues(app: Celery, names: Iterable[str]) -> None:
+def _check_queues(app: Celery, names: Iterable[str], wait_s: int) -> None:
     """Refuse to start on queues that are not as they should be: Celery would end in a traceback.
 
     Raises:
         ConfigurationError: one exists with another definition.
+        BrokerUnavailableError: the broker did not answer for so long.
     """
     queues = [queue for name in names for queue in all_of(app.amqp.queues, name)]
     with app.connection_for_read() as connection:
-        connection.ensure_connection(errback=_say_waiting)
+        try:
+            connection.ensure_connection(errback=_say_waiting, timeout=wait_s)
+        except OperationalError:
+            raise BrokerUnavailableError(
+                f"The broker did not answer for {wait_s} s (CELERIAC_START_WAIT_S), so the "
+                "worker ends. Check CELERIAC_BROKER_URL and that the broker runs."
+            ) from None
         for name, detail in differences(connection, queues).items():
             raise ConfigurationError(
                 f"The queue {name!r} exists with another definition ({detail}). "
