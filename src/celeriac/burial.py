@@ -5,6 +5,7 @@ Elsewhere the worker publishes a copy into the dead-letter queue, and acknowledg
 the broker has the copy. On a Redis broker the queue `celery_see.dead` is a list.
 """
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,7 +74,7 @@ def _publish_copy(app: Celery, message: Message, error: Exception | None) -> Non
     with app.connection_for_write() as connection:
         producer: Any = connection.Producer()
         producer.publish(
-            message.body,
+            _written(message.body),
             exchange="",
             routing_key=dead_name_of(origin),
             content_type=message.content_type or "application/octet-stream",
@@ -87,6 +88,11 @@ def _publish_copy(app: Celery, message: Message, error: Exception | None) -> Non
             retry=False,
             **({"timeout": CONFIRM_WITHIN_S, "mandatory": True} if on_amqp else {}),
         )
+
+
+def _written(body: Any) -> Any:
+    """Give a body as it can be published: on Redis it may be anything that JSON has."""
+    return body if isinstance(body, (str, bytes, bytearray, memoryview)) else json.dumps(body)
 
 
 def request_of(message: Message, hostname: str) -> Context:

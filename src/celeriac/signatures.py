@@ -31,7 +31,7 @@ UNSIGNED = (
     "It carries no signature. This worker takes signed messages alone (CELERIAC_MESSAGE_KEYS): "
     "whoever sent it has no key, or it was sent before keys were set."
 )
-MALFORMED = "Its signature is none of ours: it has another form."
+MALFORMED = "Its body or its signature is none of ours: it has another form."
 UNKNOWN_KEY = (
     "It is signed with the key {name!r}, which is not known here. Add that key to "
     "CELERIAC_MESSAGE_KEYS, if it is yours."
@@ -65,19 +65,24 @@ class Signatures:
         return {**headers, HEADER: f"{VERSION}:{self._first}:{digest.hex()}"}
 
     def problem_with(
-        self, headers: Mapping[str, Any], properties: Mapping[str, Any], body: bytes | str
+        self, headers: Mapping[str, Any], properties: Mapping[str, Any], body: object
     ) -> str | None:
-        """Tell what is wrong with a message's signature, or None where it is right."""
+        """Tell what is wrong with a message's signature, or None where it is right.
+
+        On Redis a body may be anything that JSON has, whatever a producer of kombu's makes of it.
+        """
         told = headers.get(HEADER)
         if not told:
             return UNSIGNED
         version, name, hexadecimal = f"{told}::".split(":")[:3]
         if version != VERSION or not isinstance(told, str):
             return MALFORMED
+        if not isinstance(body, (str, bytes, bytearray, memoryview)):
+            return MALFORMED
         if (key := self._keys.get(name)) is None:
             return UNKNOWN_KEY.format(name=name[:40])
-        content = body.encode() if isinstance(body, str) else bytes(body)
         try:
+            content = body.encode() if isinstance(body, str) else bytes(body)
             right = _digest(key, headers, properties, content).hex()
             is_right = hmac.compare_digest(right.encode(), hexadecimal.encode())
         except (TypeError, ValueError, RecursionError):  # Nobody who signs writes such headers.
@@ -148,7 +153,7 @@ def _digest(
     key: bytes, headers: Mapping[str, Any], properties: Mapping[str, Any], body: bytes
 ) -> bytes:
     told = {
-        name: value if isinstance(value, (str, int)) else _plain(value)
+        name: value if isinstance(value, int) else _plain(value)
         for name, value in headers.items()
         if value is not None and name not in _ON_THE_WAY and not name.startswith("x-")
     }
@@ -159,6 +164,8 @@ def _digest(
 
 def _plain(value: Any) -> Any:
     """Give a value as it arrives, whatever the broker makes of it on its way."""
+    if isinstance(value, str):
+        return f"\0text {value}" if value.startswith("\0") else value
     if isinstance(value, dict):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery, chain, chord
 from flask.testing import FlaskClient
 from kombu import Connection
@@ -102,6 +103,16 @@ def _send(services: Services, body: bytes, headers: dict[str, Any], **options: A
             body, headers=headers, exchange="", routing_key="celery_see", delivery_mode=2,
             content_type="application/json", content_encoding="utf-8", **options,
         )  # fmt: skip
+
+
+def _push(services: Services, body: Any, headers: dict[str, Any]) -> None:
+    """Put a message into the queue as whoever may write to Redis does, with any JSON as a body."""
+    place = {"exchange": "", "routing_key": "celery_see"}
+    about = {"delivery_tag": "any", "delivery_info": place, "correlation_id": "", "priority": 0}
+    kind = {"content-type": "application/json", "content-encoding": "utf-8"}
+    message = {**kind, "body": body, "headers": headers, "properties": about}
+    with redis.Redis.from_url(services.broker_url) as client:
+        client.lpush("celery_see", json.dumps(message))
 
 
 def test_what_the_web_submits_is_executed(runs: Runs, note: Path) -> None:
@@ -211,6 +222,23 @@ def test_changed_message_is_a_dead_letter(
     letter = _letter(runs)
     assert letter.error and letter.error.message == WRONG
     assert _count(note) == 0
+
+
+@pytest.mark.parametrize("written", ["-1", "null", "4611686018427387904", '{"a": 1}', "[1]"])
+def test_worker_outlives_a_body_of_any_kind(
+    services: Services, runs: Runs, note: Path, written: str
+) -> None:
+    _, headers = _captured(services, "captured", note)
+    if services.broker_url.startswith("redis"):
+        _push(services, json.loads(written), headers)
+    else:
+        _send(services, written.encode(), headers)
+
+    letter = _letter(runs)
+    run = runs.submit("probe.note", {"path": str(note)}, SubmitOptions())
+
+    assert letter.error and letter.error.type == "UnsignedError"
+    assert (_ends(runs, run.id), _count(note)) == ("SUCCESS", 1)
 
 
 def test_what_cannot_be_decompressed_makes_the_worker_publish_nothing(

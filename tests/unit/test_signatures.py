@@ -140,6 +140,21 @@ def test_signature_of_any_other_form_is_refused(told: Any) -> None:
     assert _problem({**HEADERS, HEADER: told}) in (MALFORMED, WRONG)
 
 
+@pytest.mark.parametrize("body", [None, -1, 2**62, 2.5, True, {"a": 1}, [], ["\u00e9"]])
+def test_body_that_is_no_text_is_refused_and_costs_nothing(body: Any) -> None:
+    signed = SIGNATURES.signed(HEADERS, PROPERTIES, BODY)
+
+    assert _problem(signed, body=body) == MALFORMED
+
+
+def test_text_that_looks_like_another_kind_is_none() -> None:
+    signed = SIGNATURES.signed({**HEADERS, "own": datetime.fromtimestamp(5, UTC)}, PROPERTIES, BODY)
+
+    assert _problem({**signed, "own": "\0at 5"}) == WRONG
+    by_text = SIGNATURES.signed({**HEADERS, "own": "\0at 5"}, PROPERTIES, BODY)
+    assert _problem(by_text) is None
+
+
 def test_headers_that_nobody_writes_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
