@@ -1,7 +1,7 @@
 """Writes the audit trail beside the answers, so that nobody waits for it.
 
 Entries of a moment go into one transaction. While the database is away they wait, and the log has
-each of them, so that what is never written is told all the same.
+each of them once; so it has those that there is no room for, and those that are left at the end.
 """
 
 import atexit
@@ -9,6 +9,8 @@ import json
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from itertools import islice
 
 from celeriac.access.audit import AuditTrail, Entry
 from celeriac.errors import CeleriacError
@@ -22,12 +24,26 @@ log = logging.getLogger(__name__)
 
 
 class AuditWriter:
-    """Takes entries from any thread; its own thread begins with the first one."""
+    """Takes entries from any thread; its own thread begins with the first one.
 
-    def __init__(self, trail: AuditTrail, again_after_s: float = AGAIN_AFTER_S) -> None:
+    `prepare` makes the tables, before the first entry is written.
+    """
+
+    def __init__(
+        self,
+        trail: AuditTrail,
+        prepare: Callable[[], None] = lambda: None,
+        again_after_s: float = AGAIN_AFTER_S,
+    ) -> None:
         self._trail = trail
+        self._prepare = prepare
+        self._is_prepared = False
         self._again_after_s = again_after_s
-        self._waiting: deque[Entry] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Entry] = deque()
+        self._logged = 0
+        """How many of those that wait, from the first on, are in the log already."""
+        self._trouble = ""
+        self._portion = A_TRANSACTION
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -35,7 +51,13 @@ class AuditWriter:
     def add(self, entry: Entry) -> None:
         """Let an entry be written soon."""
         with self._changed:
+            if self._is_closed or len(self._waiting) >= MOST_WAITING:
+                why = "the process ends" if self._is_closed else "too many wait"
+                log.error("never in the audit trail (%s): %s", why, _words(entry))
+                return
             self._waiting.append(entry)
+            if self._trouble:
+                self._log_waiting(self._trouble)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
                 self._thread.start()
@@ -55,28 +77,62 @@ class AuditWriter:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(LAST_WORDS_S)
+        with self._changed:
+            self._log_waiting("the process ends")
 
     def _write(self) -> None:
         while entries := self._next():
             try:
-                self._trail.record(entries)
+                self._record(entries)
             except CeleriacError as error:
-                if self._is_to_give_up(entries, error):
+                if self._is_to_give_up(error):
                     return
+            except Exception:
+                # Nobody else's entry is to suffer, so the one that causes it is looked for.
+                if len(entries) == 1:
+                    log.exception("never in the audit trail: %s", _words(entries[0]))
+                    self._forget(1)
+                self._portion = max(1, len(entries) // 2)
             else:
-                with self._changed:
-                    for _ in range(min(len(entries), len(self._waiting))):
-                        self._waiting.popleft()
-                    self._changed.notify_all()
+                self._portion = min(2 * self._portion, A_TRANSACTION)
+                self._forget(len(entries))
+
+    def _record(self, entries: list[Entry]) -> None:
+        if not self._is_prepared:
+            self._prepare()
+            self._is_prepared = True
+        self._trail.record(entries)
 
     def _next(self) -> list[Entry]:
         """Wait for entries; none means that there will be no more."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
-            return [self._waiting[n] for n in range(min(A_TRANSACTION, len(self._waiting)))]
+            return list(islice(self._waiting, self._portion))
 
-    def _is_to_give_up(self, entries: list[Entry], error: CeleriacError) -> bool:
-        for entry in entries:
-            log.error("not in the audit trail yet (%s): %s", error, json.dumps(entry.as_json()))
+    def _forget(self, count: int) -> None:
         with self._changed:
+            self._trouble = ""
+            self._logged = max(0, self._logged - count)
+            for _ in range(count):
+                self._waiting.popleft()
+            self._changed.notify_all()
+
+    def _is_to_give_up(self, error: CeleriacError) -> bool:
+        with self._changed:
+            self._trouble = str(error)
+            self._log_waiting(self._trouble)
             return self._changed.wait_for(lambda: self._is_closed, self._again_after_s)
+
+    def _log_waiting(self, why: str) -> None:
+        """Log what waits and is not in the log yet; nobody else may add anything meanwhile."""
+        for entry in islice(self._waiting, self._logged, None):
+            log.error("not in the audit trail yet (%s): %s", why, _words(entry))
+        self._logged = len(self._waiting)
+
+
+def _words(entry: Entry) -> str:
+    """Write an entry, whatever its detail holds."""
+    try:
+        return json.dumps(entry.as_json(), default=str)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(entry.as_json() | {"detail": "unreadable"}, default=str)
