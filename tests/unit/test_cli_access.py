@@ -52,6 +52,28 @@ def test_user_is_added_changed_and_disabled(database: str) -> None:
     access.close()
 
 
+def _limits() -> tuple[list[str] | None, list[str] | None]:
+    (user,) = json.loads(_run("users", "list", "--json").stdout)
+    return user["tasks"], user["queues"]
+
+
+def test_limits_stay_unless_others_are_given() -> None:
+    _run("users", "add", "eve", "--role", "operator", "--task", "mail.*", "--queue", "fast")
+
+    _run("users", "change", "eve", "--role", "viewer")
+    again = _run("users", "change", "eve", "--role", "operator")
+    assert _limits() == (["mail.*"], ["fast"])
+    assert "limited to mail.*, fast" in again.stdout
+
+    _run("users", "change", "eve", "--role", "operator", "--task", "text.*")
+    assert _limits() == (["text.*"], ["fast"])
+
+    both = _run("users", "change", "eve", "--role", "operator", "--task", "x", "--no-limits")
+    assert both.exit_code == 2
+    _run("users", "change", "eve", "--role", "operator", "--no-limits")
+    assert _limits() == (None, None)
+
+
 def test_wrong_role_is_named() -> None:
     done = _run("users", "add", "ada", "--role", "king")
 

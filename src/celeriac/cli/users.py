@@ -16,7 +16,7 @@ from celeriac.exposure import web_url
 from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
-    from celeriac.access import User
+    from celeriac.access import Scope, User
 
 app = typer.Typer(help="Add users, and say what each may do.", no_args_is_help=True)
 NOTHING = "\N{EN DASH}"
@@ -72,13 +72,29 @@ def change_user(
     role: Annotated[str, typer.Option("--role", help="viewer, operator or admin.")],
     task: Tasks = None,
     queue: Queues = None,
+    no_limits: Annotated[
+        bool, typer.Option("--no-limits", help="Any task and any queue from now on.")
+    ] = False,
 ) -> None:
-    """Change what a user may do, from their next request on; also on which tasks and queues."""
+    """Change what a user may do, from their next request on; limits stay that are not given."""
+    if no_limits and (task or queue):
+        raise typer.BadParameter("Give limits or none, not both.", param_hint="--no-limits")
+    access = access_of(load_settings())
+    scope = _changed_scope(access.users.get(name), task, queue, no_limits)
+    access.users.change(somebody_here(), name, role_of(role), scope)
+    only = ", ".join([*(scope.tasks or ()), *(scope.queues or ())])
+    print(f"{name} is {role} now{f', limited to {only}' if only else ''}.")
+
+
+def _changed_scope(
+    user: "User", task: list[str] | None, queue: list[str] | None, no_limits: bool
+) -> "Scope":
     from celeriac.access import Scope
 
-    scope = Scope.of_words(task or (), queue or ())
-    access_of(load_settings()).users.change(somebody_here(), name, role_of(role), scope)
-    print(f"{name} is {role} now.")
+    if no_limits:
+        return Scope()
+    given = Scope.of_words(task or (), queue or ())
+    return Scope(given.tasks or user.scope.tasks, given.queues or user.scope.queues)
 
 
 @app.command("disable")
