@@ -21,7 +21,7 @@ from celeriac.access import Access, Entry, Identity, Means, Role, Scope, TokenOr
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
 from celeriac.web import create_app
-from celeriac.web.context import EXTENSION, Context, Guard
+from celeriac.web.context import EXTENSION, Context
 
 ROOT = Identity("root", Role.ADMIN, Means.CLI)
 PASSWORD = "correct horse battery"
@@ -59,8 +59,8 @@ class AccessApp:
 
     def told(self) -> list[Entry]:
         """Give the audit trail, all of it, the oldest entry first."""
-        guard: Guard = self.app.extensions[EXTENSION].guard
-        guard.trail.flush()
+        context: Context = self.app.extensions[EXTENSION]
+        context.trail.flush()
         return [*reversed(self.access.audit.find(limit=1000).entries)]
 
 
@@ -98,7 +98,7 @@ def access_app(folder: Path, runs: object = NO_RUNS, **settings: Any) -> Iterato
     try:
         yield AccessApp(app, access)
     finally:
-        guard.trail.close()
+        context.trail.close()
         guard.access.close()
         access.close()
 

@@ -15,6 +15,14 @@ from servers import RabbitMQServer, RedisServer
 from services import Services
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no app write into the data directory of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELERIAC_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture(scope="module", params=["valkey", "rabbitmq+redis"])
 def services(request: pytest.FixtureRequest) -> Iterator[Services]:
     """Give broker and result backend: the embedded server for both, then RabbitMQ and Redis.

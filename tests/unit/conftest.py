@@ -5,6 +5,7 @@ new ones. How long one takes is no error: that is the machine's affair.
 """
 
 import socket
+from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
@@ -14,6 +15,15 @@ settings.register_profile(
     "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no app write into the history of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        history = tmp_path_factory.mktemp("history") / "history.db"
+        patch.setenv("CELERIAC_HISTORY_URL", f"sqlite:///{history}")
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -292,6 +292,20 @@ def test_run_is_submitted_shown_cancelled_and_listed(web: AccessApp, runs: _Runs
     assert runs.asked[-3][0].states == ("FAILURE",)
 
 
+def test_web_writes_down_what_it_is_asked_to_change_and_the_command_does_not(
+    web: AccessApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERIAC_DATA_DIR", str(tmp_path / "here"))
+    _logged_in(web)
+
+    assert _run("run", "cancel", RUN).exit_code == 0
+    assert _run("submit", "text.reverse", "--text", "abc").exit_code == 0
+
+    told = [(each.actor, each.means, each.action) for each in web.told()[-2:]]
+    assert told == [("ada", "token", "run.cancel"), ("ada", "token", "run.submit")]
+    assert not (tmp_path / "here").exists()
+
+
 def test_what_the_web_refuses_is_one_line(web: AccessApp, network: _App) -> None:
     _logged_in(web, Role.VIEWER)
 

@@ -14,6 +14,7 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CELERIAC_HISTORY_URL")
 
 
 def test_sources_rank_caller_then_environment_then_dotenv_then_stack(

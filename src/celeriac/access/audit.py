@@ -48,6 +48,13 @@ class Entry:
         """Give it for programs."""
         return vars(self) | {"at": self.at.isoformat().replace("+00:00", "Z")}
 
+    def as_line(self) -> str:
+        """Give it for a log, whatever its detail holds."""
+        try:
+            return json.dumps(self.as_json(), default=str)
+        except (TypeError, ValueError, RecursionError):
+            return json.dumps(self.as_json() | {"detail": "unreadable"}, default=str)
+
 
 @dataclass(frozen=True)
 class AuditFilter:

@@ -5,7 +5,6 @@ each of them once; so it has those that there is no room for, and those that are
 """
 
 import atexit
-import json
 import logging
 import threading
 from collections import deque
@@ -53,7 +52,7 @@ class AuditWriter:
         with self._changed:
             if self._is_closed or len(self._waiting) >= MOST_WAITING:
                 why = "the process ends" if self._is_closed else "too many wait"
-                log.error("never in the audit trail (%s): %s", why, _words(entry))
+                log.error("never in the audit trail (%s): %s", why, entry.as_line())
                 return
             self._waiting.append(entry)
             if self._trouble:
@@ -90,7 +89,7 @@ class AuditWriter:
             except Exception:
                 # Nobody else's entry is to suffer, so the one that causes it is looked for.
                 if len(entries) == 1:
-                    log.exception("never in the audit trail: %s", _words(entries[0]))
+                    log.exception("never in the audit trail: %s", entries[0].as_line())
                     self._forget(1)
                 self._portion = max(1, len(entries) // 2)
             else:
@@ -126,13 +125,5 @@ class AuditWriter:
     def _log_waiting(self, why: str) -> None:
         """Log what waits and is not in the log yet; nobody else may add anything meanwhile."""
         for entry in islice(self._waiting, self._logged, None):
-            log.error("not in the audit trail yet (%s): %s", why, _words(entry))
+            log.error("not in the audit trail yet (%s): %s", why, entry.as_line())
         self._logged = len(self._waiting)
-
-
-def _words(entry: Entry) -> str:
-    """Write an entry, whatever its detail holds."""
-    try:
-        return json.dumps(entry.as_json(), default=str)
-    except (TypeError, ValueError, RecursionError):
-        return json.dumps(entry.as_json() | {"detail": "unreadable"}, default=str)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from celeriac.cli.input_file import opened
 from celeriac.cli.place import servers
+from celeriac.cli.trail import recorded
 from celeriac.errors import CeleriacError, TransientError, UnconfirmedError
 
 if TYPE_CHECKING:
@@ -35,9 +36,14 @@ def batch(file: File) -> None:
     settings = servers()
     counts = {True: 0, False: 0}
     again: list[int] = []
-    with opened(file) as lines, _progress(lines) as show:
+    with (
+        opened(file) as lines,
+        _progress(lines) as show,
+        recorded(settings, "run.batch", submitted=0, refused=0) as deed,
+    ):
         for answer in Runs.of(settings).batch(lines, settings.max_body_bytes):
             counts[answer.error is None] += 1
+            deed.detail.update(submitted=counts[True], refused=counts[False])
             sys.stdout.buffer.write(answer_line(answer))
             if is_to_send_again(answer.error):
                 again.append(answer.line)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from celeriac.cli.asking import NOBODY_ANSWERS
 from celeriac.cli.place import servers
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
+from celeriac.cli.trail import Deed, recorded
 
 if TYPE_CHECKING:
     from celeriac.runs import DeadLetters, Letter, LetterList, LetterProgress, LetterSelection
@@ -58,7 +60,8 @@ def replay(
 ) -> None:
     """Publish dead letters again, each into the queue that it died in."""
     selection = _selection(ids, group, queue, every)
-    _follow(_dead_letters().replay(selection, rate), "replayed", ids)
+    with _recorded("replay", selection, rate=rate):
+        _follow(_dead_letters().replay(selection, rate), "replayed", ids)
 
 
 @app.command("sign")
@@ -66,8 +69,9 @@ def sign(
     ids: Annotated[list[str], typer.Argument(help="Letters that you have looked at.")],
 ) -> None:
     """Sign dead letters anew whose signature is missing or wrong, and publish them again."""
-    progress = _dead_letters().sign(_selection(ids, None, None, False))
-    _follow(progress, "signed and replayed", ids)
+    selection = _selection(ids, None, None, False)
+    with _recorded("sign", selection):
+        _follow(_dead_letters().sign(selection), "signed and replayed", ids)
 
 
 @app.command("discard")
@@ -83,7 +87,8 @@ def discard(
     if not yes and _typed_word() != "discard":
         print("Nothing was discarded.", file=sys.stderr)
         raise typer.Exit(1)
-    _follow(_dead_letters().discard(selection), "discarded", ids)
+    with _recorded("discard", selection):
+        _follow(_dead_letters().discard(selection), "discarded", ids)
 
 
 def _typed_word() -> str:
@@ -94,6 +99,13 @@ def _typed_word() -> str:
             raise
         print(NOBODY_ANSWERS, file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _recorded(
+    verb: str, selection: "LetterSelection", **more: object
+) -> AbstractContextManager[Deed]:
+    detail = selection.model_dump(exclude_defaults=True) | more
+    return recorded(servers(), f"letters.{verb}", **detail)
 
 
 def _dead_letters() -> "DeadLetters":

@@ -10,6 +10,7 @@ from celeriac.cli import options
 from celeriac.cli.asking import confirm
 from celeriac.cli.place import servers
 from celeriac.cli.run_filters import takes_filter
+from celeriac.cli.trail import recorded
 
 if TYPE_CHECKING:
     from celeriac.runs import RunFilter, RunHistory
@@ -42,9 +43,11 @@ def prune(
     if not yes:
         confirm(f"Remove every run {_words(days, keep)} for good?", err=as_json)
     removed = 0
-    for removed in _history().prune(days, keep):
-        if sys.stdout.isatty() and not as_json:
-            print(f"\r{removed} removed", end="", flush=True)
+    with recorded(servers(), "history.prune", days=days, keep=keep) as deed:
+        for removed in _history().prune(days, keep):
+            deed.detail["removed"] = removed
+            if sys.stdout.isatty() and not as_json:
+                print(f"\r{removed} removed", end="", flush=True)
     _tell(removed, as_json=as_json)
 
 

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from celeriac.addresses import web_address
 from celeriac.cli.logins import Logins
 from celeriac.cli.plain import harmless
+from celeriac.cli.trail import recorded
 from celeriac.cli.typed_url import typed_url
 from celeriac.errors import ConfigurationError, ResultsUnavailableError
 from celeriac.settings import Settings, load_settings
@@ -83,9 +84,13 @@ class Here:
         """Submit a run, at most once for a key."""
         from celeriac.runs import Outcome
 
-        if key is None:
-            return Outcome(self._runs.submit(name, args, options))
-        return self._runs.once.submit(key, name, args, options)
+        with recorded(self._settings, "run.submit", name, name=name) as deed:
+            if key is None:
+                outcome = Outcome(self._runs.submit(name, args, options))
+            else:
+                outcome = self._runs.once.submit(key, name, args, options)
+            deed.target = outcome.run.id
+        return outcome
 
     def get(self, run_id: str) -> "Run":
         """Read a run live, or as the history has it where nothing runs."""
@@ -106,7 +111,8 @@ class Here:
 
     def cancel(self, run_id: str, *, foreign: bool = False) -> "Run":
         """Cancel a run."""
-        return self._runs.cancel(run_id, foreign=foreign)
+        with recorded(self._settings, "run.cancel", run_id, foreign=foreign or None):
+            return self._runs.cancel(run_id, foreign=foreign)
 
     def find(self, wanted: "RunFilter", cursor: str | None, limit: int) -> "RunList":
         """Give a page of runs, newest first."""

@@ -15,6 +15,7 @@ from celeriac.cli.asking import confirm
 from celeriac.cli.place import servers
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
+from celeriac.cli.trail import recorded
 
 if TYPE_CHECKING:
     from celeriac.runs import Queue, Queues
@@ -40,7 +41,8 @@ def list_queues(as_json: options.AsJson = False) -> None:
 @app.command("pause")
 def pause_queue(name: Name, as_json: options.AsJson = False) -> None:
     """Let no worker take more from a queue, restarts included, until it is resumed."""
-    queue = _queues().pause(name)
+    with recorded(servers(), "queue.pause", name):
+        queue = _queues().pause(name)
     if as_json:
         print(queue.model_dump_json())
         return
@@ -51,7 +53,8 @@ def pause_queue(name: Name, as_json: options.AsJson = False) -> None:
 @app.command("resume")
 def resume_queue(name: Name, as_json: options.AsJson = False) -> None:
     """Let workers consume a queue again."""
-    queue = _queues().resume(name)
+    with recorded(servers(), "queue.resume", name):
+        queue = _queues().resume(name)
     if as_json:
         print(queue.model_dump_json())
         return
@@ -72,12 +75,14 @@ def purge_queue(
     if not yes:
         what = "what waits" if waiting is None else f"the {waiting:,} that wait"
         confirm(f"Drop {what} in {name} for good?", err=as_json)
-    done = queues.purge(name, within_s=STEP_S)
-    total = done.purged
-    while done.left:
-        print(f"{total:,} purged, {done.left:,} left", file=sys.stderr)
-        done = queues.purge(name, done.left + done.kept, within_s=STEP_S)
-        total += done.purged
+    with recorded(servers(), "queue.purge", name) as deed:
+        done = queues.purge(name, within_s=STEP_S)
+        deed.detail["purged"] = total = done.purged
+        while done.left:
+            print(f"{total:,} purged, {done.left:,} left", file=sys.stderr)
+            done = queues.purge(name, done.left + done.kept, within_s=STEP_S)
+            total += done.purged
+            deed.detail["purged"] = total
     if as_json:
         print(done.model_copy(update={"purged": total}).model_dump_json())
         return
@@ -89,11 +94,12 @@ def purge_queue(
 @app.command("migrate")
 def migrate_queues() -> None:
     """Define queues anew that an earlier version defined; their messages are kept."""
-    count = 0
-    for name, moved in _queues().definitions.migrate():
-        print(f"{name}: {moved:,} {'message' if moved == 1 else 'messages'} kept, defined anew")
-        count += 1
-    if not count:
+    names: list[str] = []
+    with recorded(servers(), "queue.migrate", queues=names):
+        for name, moved in _queues().definitions.migrate():
+            print(f"{name}: {moved:,} {'message' if moved == 1 else 'messages'} kept, defined anew")
+            names.append(name)
+    if not names:
         print("Nothing to do: every queue is defined as it should be.")
 
 

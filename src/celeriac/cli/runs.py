@@ -1,12 +1,13 @@
 """`celeriac runs ...`: many runs at once, by filter."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from celeriac.cli import options
 from celeriac.cli.place import place, servers
 from celeriac.cli.run_filters import takes_filter
+from celeriac.cli.trail import recorded
 
 if TYPE_CHECKING:
     from celeriac.runs import RunFilter, Runs
@@ -62,12 +63,14 @@ def cancel_runs(
 ) -> None:
     """Cancel all runs that match and have not ended."""
     from celeriac.cli import bulk
+    from celeriac.runs import words_of
 
     bulk.check_meant(wanted, every=every)
     actions = _runs().bulk
     found = actions.count_to_cancel(wanted, every=every)
     bulk.confirm("Cancel", found, yes=yes, dry_run=dry_run, as_json=as_json)
-    bulk.follow(actions.cancel(wanted, every=every), "Cancelled", as_json=as_json)
+    with recorded(servers(), "runs.cancel", filter=words_of(wanted), all=every):
+        bulk.follow(actions.cancel(wanted, every=every), "Cancelled", as_json=as_json)
 
 
 @app.command("resubmit")
@@ -87,17 +90,20 @@ def resubmit_runs(
 ) -> None:
     """Submit all runs again that match, those that failed or were revoked unless --state says."""
     from celeriac.cli import bulk
+    from celeriac.runs import words_of
 
     bulk.check_meant(wanted, every=every)
     actions = _runs().bulk
     found = actions.count_to_resubmit(wanted, every=every)
     bulk.confirm("Resubmit", found, yes=yes, dry_run=dry_run, as_json=as_json)
-    bulk.follow(
-        actions.resubmit(wanted, every=every, rate=rate, again=again),
-        "Resubmitted",
-        as_json=as_json,
-        go_on=bulk.BEGIN_ANEW if again else bulk.GO_ON,
-    )
+    meant: dict[str, Any] = {"filter": words_of(wanted), "all": every}
+    with recorded(servers(), "runs.resubmit", **meant, rate=rate, again=again):
+        bulk.follow(
+            actions.resubmit(wanted, every=every, rate=rate, again=again),
+            "Resubmitted",
+            as_json=as_json,
+            go_on=bulk.BEGIN_ANEW if again else bulk.GO_ON,
+        )
 
 
 @app.command("tail")

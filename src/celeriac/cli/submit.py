@@ -16,6 +16,7 @@ from rich.markup import escape
 from celeriac.cli import show
 from celeriac.cli.parameters import Parameter, parameters_of, read_arguments
 from celeriac.cli.place import Here, Place, Task, place, servers
+from celeriac.cli.trail import recorded
 from celeriac.runs import Outcome, Runs, SubmitOptions, known_arguments
 
 _OPTIONS: dict[str, tuple[Any, str]] = {
@@ -59,9 +60,13 @@ def resubmit(run_id: str, words: Sequence[str]) -> None:
         args: dict[str, JsonValue], options: SubmitOptions, key: str | None
     ) -> Outcome:
         edited = {**known_arguments(earlier, spec), **args} if args else None
-        if key is None:
-            return Outcome(runs.resubmit(run_id, edited, options))
-        return runs.once.resubmit(key, run_id, edited, options)
+        with recorded(settings, "run.resubmit", run_id, run_id=run_id) as deed:
+            if key is None:
+                outcome = Outcome(runs.resubmit(run_id, edited, options))
+            else:
+                outcome = runs.once.resubmit(key, run_id, edited, options)
+            deed.target = outcome.run.id
+        return outcome
 
     optional = [replace(each, required=False) for each in parameters_of(spec.schema, TAKEN)]
     command = _command(where, spec, optional, submit_again)

@@ -13,6 +13,7 @@ from celeriac.cli import options
 from celeriac.cli.place import servers
 from celeriac.cli.plain import plain
 from celeriac.cli.printer import printer
+from celeriac.cli.trail import recorded
 
 if TYPE_CHECKING:
     from celeriac.runs import Worker, Workers
@@ -44,7 +45,8 @@ def list_workers(as_json: options.AsJson = False) -> None:
 def grow_worker(name: Name, by: By = 1, as_json: options.AsJson = False) -> None:
     """Let a worker execute more runs at once, until it restarts."""
     workers = _workers()
-    workers.grow(name, by)
+    with recorded(servers(), "worker.grow", name, by=by):
+        workers.grow(name, by)
     _tell(workers, name, f"{name} executes {by} more at once.", as_json=as_json)
 
 
@@ -52,7 +54,8 @@ def grow_worker(name: Name, by: By = 1, as_json: options.AsJson = False) -> None
 def shrink_worker(name: Name, by: By = 1, as_json: options.AsJson = False) -> None:
     """Let a worker execute fewer runs at once, until it restarts."""
     workers = _workers()
-    workers.shrink(name, by)
+    with recorded(servers(), "worker.shrink", name, by=by):
+        workers.shrink(name, by)
     _tell(workers, name, f"{name} executes {by} fewer at once.", as_json=as_json)
 
 
@@ -60,7 +63,8 @@ def shrink_worker(name: Name, by: By = 1, as_json: options.AsJson = False) -> No
 def shut_down_worker(name: Name, as_json: options.AsJson = False) -> None:
     """Tell a worker to finish what it executes and end."""
     workers = _workers()
-    workers.shutdown(name)
+    with recorded(servers(), "worker.shutdown", name):
+        workers.shutdown(name)
     _tell(workers, name, f"{name} finishes what it executes and ends.", as_json=as_json)
 
 

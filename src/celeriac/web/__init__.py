@@ -59,7 +59,7 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     app.json = StrictJSON(app)
     app.session_interface = FormCookies()
     app.config.update(_flask_config(settings))
-    app.extensions[context.EXTENSION] = context.Context(settings, runs, _guard(settings))
+    app.extensions[context.EXTENSION] = _context(settings, runs)
     app.before_request(partial(hosts.refuse_untrusted_host, hosts.trusted_names(settings)))
     app.before_request(origins.refuse_cross_site)
     access.prepare(app, settings)
@@ -103,7 +103,13 @@ def _wsgi_app(app: OpenAPI, settings: Settings) -> Any:
     return behind_proxies(with_headers(with_files, headers_for(settings)), settings)
 
 
-def _guard(settings: Settings) -> context.Guard | None:
+def _context(settings: Settings, runs: Runs) -> context.Context:
+    found = Access.of(settings)
+    trail = AuditWriter(found.audit, found.prepare)
+    return context.Context(settings, runs, trail, _guard(settings, found))
+
+
+def _guard(settings: Settings, found: Access) -> context.Guard | None:
     if not settings.authentication:
         if settings.oidc_issuer:
             raise ConfigurationError(
@@ -111,10 +117,9 @@ def _guard(settings: Settings) -> context.Guard | None:
                 "CELERIAC_AUTHENTICATION=on, too."
             )
         return None
-    found = Access.of(settings)
     redis = settings.redis_url
     attempts = Attempts(redis.get_secret_value() if redis else None)
-    return context.Guard(found, AuditWriter(found.audit), attempts, _sign_on(settings))
+    return context.Guard(found, attempts, _sign_on(settings))
 
 
 def _sign_on(settings: Settings) -> "SingleSignOn | None":

@@ -20,10 +20,9 @@ EXTENSION = "celeriac"
 
 @dataclass(frozen=True)
 class Guard:
-    """Who may do what, the trail of who did what, and who guesses, where people have to sign in."""
+    """Who may do what, and who guesses, where people have to sign in."""
 
     access: Access
-    trail: AuditWriter
     attempts: Attempts
     sign_on: "SingleSignOn | None" = None
 
@@ -34,6 +33,7 @@ class Context:
 
     settings: Settings
     runs: Runs
+    trail: AuditWriter
     guard: Guard | None = None
 
 
@@ -50,6 +50,11 @@ def runs() -> Runs:
 def guard() -> Guard | None:
     """Give the guard of the current app, if it has one."""
     return _context().guard
+
+
+def trail() -> AuditWriter:
+    """Give what writes down who did what."""
+    return _context().trail
 
 
 def access() -> Access:

@@ -118,7 +118,10 @@ def _identify() -> None:
 
 
 def _let_in() -> BaseResponse | None:
-    if guard() is None or _is_open():
+    if guard() is None:
+        request.environ[KEY] = replace(LOCAL, address=request.remote_addr or "")
+        return None
+    if _is_open():
         return None
     if (error := request.environ.get(REFUSED)) is not None:
         return _asked_to_show(error)

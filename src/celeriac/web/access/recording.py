@@ -10,7 +10,7 @@ from celeriac.access import Entry, Identity
 from celeriac.access.audit import OK
 from celeriac.access.errors import TooManyRequestsError
 from celeriac.web.access.permissions import Rule, rule_of
-from celeriac.web.context import guard
+from celeriac.web.context import trail
 from celeriac.web.gateway import is_unfinished
 from celeriac.web.problems import CODE
 
@@ -24,9 +24,9 @@ MOST_LEVELS: Final = 2
 
 def record_change(response: Response) -> Response:
     """Tell who did it, what came of it, and to what."""
-    keeper, rule = guard(), rule_of(request.endpoint)
+    rule = rule_of(request.endpoint)
     found: Identity | None = request.environ.get(KEY)
-    if keeper is None or found is None or not rule.action or is_unfinished(response):
+    if found is None or not rule.action or is_unfinished(response):
         return response
     outcome = _outcome(response)
     if outcome == TooManyRequestsError.code:  # Else a flood would wash others' entries away.
@@ -35,7 +35,7 @@ def record_change(response: Response) -> Response:
         entry = Entry.by(
             found, rule.action, _target(response), outcome=outcome, detail=_detail(rule)
         )
-        keeper.trail.add(entry)
+        trail().add(entry)
     return response
 
 

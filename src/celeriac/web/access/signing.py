@@ -10,7 +10,7 @@ from celeriac.errors import InvalidInputError
 from celeriac.web.access import cookie
 from celeriac.web.access.gate import me, way_back, who
 from celeriac.web.access.rates import address_key
-from celeriac.web.context import access, keeper, settings
+from celeriac.web.context import access, keeper, settings, trail
 
 signing = Blueprint("signing", __name__)
 
@@ -109,4 +109,4 @@ def _tell_of_failure(name: str, address: str) -> None:
     except UnknownUserError:
         target = ""
     entry = Entry("-", Means.PASSWORD, "session.begin", target, address, outcome="sign_in_failed")
-    keeper().trail.add(entry)
+    trail().add(entry)

@@ -24,7 +24,7 @@ from celeriac.access.single_sign_on import SingleSignOn
 from celeriac.errors import CeleriacError
 from celeriac.web.access.gate import way_back
 from celeriac.web.access.signing import Page, begin, sign_in_page, signing
-from celeriac.web.context import access, keeper, settings
+from celeriac.web.context import access, keeper, settings, trail
 from celeriac.web.gateway import answer_later
 from celeriac.web.problems import status_of
 
@@ -102,7 +102,7 @@ def _welcomed(person: Person) -> User:
             person.name, Means.OIDC, "session.begin", person.name, address,
             outcome=error.code, detail=detail,
         )  # fmt: skip
-        keeper().trail.add(entry)
+        trail().add(entry)
         raise
 
 
