@@ -44,6 +44,16 @@ def test_doctor_names_secrets_in_a_log_by_line(folder: Path) -> None:
     assert unknown["detail"].startswith(f"a password in an address shows in {log}, line 5. ")
 
 
+@pytest.mark.parametrize("before", [65_530, 65_536 - len(PASSWORD) // 2, 131_060])
+def test_doctor_finds_a_secret_wherever_a_long_line_has_it(folder: Path, before: int) -> None:
+    log = folder / "up.log"
+    log.write_text(f"fine\n{'x' * before}{PASSWORD}{'y' * 70_000}\n{PASSWORD}\n")
+
+    (found, *_) = look("--log", str(log))
+
+    assert found["detail"].startswith(f"CELERIAC_BROKER_URL shows in {log}, lines 2, 3. ")
+
+
 def test_doctor_reads_a_log_from_standard_input(folder: Path) -> None:
     (found, _) = look("--log", "-", text=LEAKED)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -14,6 +14,8 @@ import typer
 from flask.testing import FlaskClient
 from requests.adapters import BaseAdapter
 from typer.testing import CliRunner, Result
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from access_app import CHEAP, NO_RUNS, ROOT, AccessApp, access_app, send
 from celeriac.access import Role, passwords
@@ -40,13 +42,14 @@ class _App(BaseAdapter):
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
-        self.away = False
+        self.trouble: requests.RequestException | None = None
+        self.body = b"<h1>Not now</h1>"
         self.says: list[tuple[int, str | None]] = []
         """What a proxy, or a limit, answers first: status and `Retry-After`."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        if self.away:
-            raise requests.ConnectionError("nobody there")
+        if self.trouble:
+            raise self.trouble
         if self.says:
             return self._said(*self.says.pop(0))
         answered = self.client.open(
@@ -64,7 +67,7 @@ class _App(BaseAdapter):
 
     def _said(self, status: int, retry_after: str | None) -> requests.Response:
         response = requests.Response()
-        response.status_code, response._content = status, b"<h1>Not now</h1>"
+        response.status_code, response._content = status, self.body
         if retry_after is not None:
             response.headers["Retry-After"] = retry_after
         return response
@@ -311,8 +314,90 @@ def test_what_the_web_refuses_is_one_line(web: AccessApp, network: _App) -> None
 
     assert "This asks for the role operator" in str(_run("run", "cancel", RUN).exception)
     assert "Did you mean text.reverse?" in str(_run("submit", "text.revers").exception)
-    network.away = True
+    network.trouble = requests.ReadTimeout()
     assert f"{URL} does not answer" in str(_run("run", "show", RUN).exception)
+
+
+def _nobody_there() -> requests.ConnectionError:
+    reason = NewConnectionError(cast(HTTPConnection, None), "refused")
+    return requests.ConnectionError(MaxRetryError(cast(Any, None), URL, reason))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "advice"),
+    [
+        (_nobody_there(), "Nothing answers at http://localhost:5000. Check the address"),
+        (requests.ConnectTimeout(), "Nothing answers at http://localhost:5000. Check the address"),
+        (requests.exceptions.SSLError(), "Check https or http, the port and the certificate"),
+    ],
+)
+def test_login_to_nobody_tells_what_to_check(
+    network: _App, trouble: requests.RequestException, advice: str
+) -> None:
+    network.trouble = trouble
+
+    done = _run("login", URL)
+
+    assert isinstance(done.exception, CeleriacError)
+    assert advice in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<h1>Welcome</h1>", b"", b"{}", b"[]", b"7", b'{"url": 7, "code": [], "secret": ""}']
+)
+def test_server_that_is_no_celeriac_is_told(
+    network: _App, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERIAC_URL", URL)
+    network.body = body
+    calls = (["login", URL], ["login", URL, "--token", "-"], ["whoami"], ["tasks"],
+             ["submit", "text.reverse", "--text", "x"], ["run", "show", RUN])  # fmt: skip
+
+    for words in calls:
+        network.says = [(200, None)]
+        done = _run(*words, stdin="cel_x\n")
+
+        assert isinstance(done.exception, CeleriacError), (words, done.exception)
+        assert "as Celeriac does" in str(done.exception)
+
+
+def test_error_of_no_form_is_told(network: _App) -> None:
+    network.body = b'{"code": "x", "detail": "y", "errors": [7]}'
+    network.says = [(422, None)]
+
+    assert "answers 422, and not as Celeriac does" in str(_run("login", URL).exception)
+
+
+def test_login_ends_the_one_that_it_replaces(web: AccessApp, kept: Path) -> None:
+    _logged_in(web)
+    (first,) = web.access.tokens.all()
+
+    second = _logged_in(web)
+    assert _run("login", URL, "--token", "-", stdin=f"{second}\n").exit_code == 0
+
+    by_age = {token.id: token.is_live for token in web.access.tokens.all()}
+    assert by_age.pop(first.id) is False
+    assert list(by_age.values()) == [True]
+    assert json.loads(kept.read_text())["tokens"] == {URL: second}
+
+
+def test_login_goes_on_where_the_one_before_cannot_be_ended(
+    web: AccessApp, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _logged_in(web)
+    ask = remote.Remote.ask
+
+    def lost(self: remote.Remote, method: str, path: str, **more: Any) -> requests.Response:
+        if path == "/me/log-out":
+            raise remote.WebUnavailableError("away")
+        return ask(self, method, path, **more)
+
+    monkeypatch.setattr(remote.Remote, "ask", lost)
+    token = web.token("ada", Role.VIEWER)
+    done = _run("login", URL, "--token", "-", stdin=f"{token}\n")
+
+    assert "Logged in" in done.stdout and "revoke it there" in done.stderr
+    assert json.loads(kept.read_text())["tokens"] == {URL: token}
 
 
 def test_token_that_was_revoked_is_told_at_once(web: AccessApp) -> None:

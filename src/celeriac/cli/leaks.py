@@ -13,7 +13,7 @@ from celeriac.setting_secrets import know_settings, secrets_of
 from celeriac.settings import Settings
 
 LOCK = "lock"
-LONGEST_LINE_BYTES = 65_536
+PART_BYTES = 65_536
 ADDRESS = "a password in an address"
 MOST_NUMBERS = 5
 TOKEN = "an API token"  # noqa: S105 - what it is called
@@ -85,10 +85,11 @@ class Secrets:
             typer.BadParameter: it cannot be read.
         """
         search = Search("standard input" if log == STDIN else log)
-        for line in _lines_of(log):
-            search.lines += 1
-            for secret in self.shown_by(line.decode(errors="replace")):
-                search.found.setdefault(secret, []).append(search.lines)
+        for search.lines, part in _parts_of(log):
+            for secret in self.shown_by(part.decode(errors="replace")):
+                numbers = search.found.setdefault(secret, [])
+                if search.lines not in numbers[-1:]:
+                    numbers.append(search.lines)
         return search
 
 
@@ -104,7 +105,11 @@ def logs_of(data_dir: Path) -> list[str]:
     return [str(path) for path in dict.fromkeys(found) if path.is_file()]
 
 
-def _lines_of(log: str) -> Iterator[bytes]:
+def _parts_of(log: str) -> Iterator[tuple[int, bytes]]:
+    """Give the lines with their numbers; of a long one, parts that overlap: a secret is in one."""
+    number, before = 0, b""
     with opened(log) as file:
-        while line := file.readline(LONGEST_LINE_BYTES):
-            yield line
+        while part := file.readline(PART_BYTES):
+            number += not before
+            yield number, before + part
+            before = b"" if part.endswith(b"\n") else part

@@ -5,11 +5,13 @@ import json
 import socket
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
+from pydantic import AwareDatetime, BaseModel
 
 from celeriac.cli import options
 from celeriac.cli.logins import Logins
@@ -22,6 +24,29 @@ if TYPE_CHECKING:
     from celeriac.cli.remote import Remote
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Begun(BaseModel):
+    """A login that waits for somebody's approval, as the web tells it."""
+
+    secret: str
+    code: str
+    url: str
+    ask_again_s: float
+
+
+class Collected(BaseModel):
+    """The token, or nothing as long as nobody has decided."""
+
+    token: str | None
+
+
+class Me(BaseModel):
+    """Who one is there."""
+
+    name: str
+    role: str
+    ends_at: AwareDatetime | None
 
 
 def login(
@@ -37,7 +62,7 @@ def login(
     ] = False,
 ) -> None:
     """Log in to a web, so that commands work with it from here; you approve it in a browser."""
-    from celeriac.cli.remote import Remote
+    from celeriac.cli.remote import Remote, read
 
     there = checked_url(url) if url else _url()
     _warn_of_plain(there)
@@ -45,33 +70,44 @@ def login(
         text = _from_stdin(token)
     else:
         text = _approved(Remote(there, None), opens=not no_browser)
-    told = Remote(there, text).ask("GET", "/me").json()
-    Logins.read().with_token(there, text)
-    print(f"Logged in to {there} as {harmless(_who(told))}.")
+    who = _who(read(Me, Remote(there, text).ask("GET", "/me")))
+    kept = Logins.read()
+    kept.with_token(there, text)
+    if (before := kept.tokens.get(there)) not in (None, text):
+        _end(Remote(there, before))
+    print(f"Logged in to {there} as {harmless(who)}.")
 
 
 def logout() -> None:
     """End the login: its token opens nothing any more."""
-    from celeriac.cli.remote import NotLoggedInError, WebUnavailableError
-
     url, kept = _url(), Logins.read()
     if url not in kept.tokens:
         raise ConfigurationError(f"Nobody is logged in to {url}.")
-    try:
-        remote(load_settings(), url).ask("POST", "/me/log-out")
-    except NotLoggedInError:
-        pass  # It has ended already.
-    except WebUnavailableError as error:
-        print(f"celeriac: {error} The token is forgotten here; revoke it there.", file=sys.stderr)
+    _end(remote(load_settings(), url))
     kept.without(url)
     print(f"Logged out of {url}.")
 
 
+def _end(web: "Remote") -> None:
+    """Let a token open nothing any more; where that cannot be, it is forgotten all the same."""
+    from celeriac.cli.remote import NotLoggedInError, WebUnavailableError
+
+    with suppress(NotLoggedInError):  # It has ended already.
+        try:
+            web.ask("POST", "/me/log-out")
+        except WebUnavailableError as error:
+            words = f"{error} The old token is forgotten here; revoke it there."
+            print(f"celeriac: {words}", file=sys.stderr)
+
+
 def whoami(as_json: options.AsJson = False) -> None:
     """Tell who one is where one is logged in, with what role, and until when."""
+    from celeriac.cli.remote import read
+
     url = _url()
-    told = remote(load_settings(), url).ask("GET", "/me").json()
-    print(json.dumps({"url": url, **told}) if as_json else f"{harmless(_who(told))} at {url}")
+    answer = remote(load_settings(), url).ask("GET", "/me")
+    who = _who(read(Me, answer))
+    print(json.dumps({"url": url, **answer.json()}) if as_json else f"{harmless(who)} at {url}")
 
 
 def _url() -> str:
@@ -93,16 +129,18 @@ def _from_stdin(token: str) -> str:
 
 def _approved(web: "Remote", *, opens: bool) -> str:
     """Wait until somebody has approved it in a browser; gives the token."""
-    begun = web.ask("POST", "/logins", json={"label": _label()}).json()
-    address, code = harmless(begun["url"]), harmless(begun["code"])
+    from celeriac.cli.remote import read
+
+    begun = read(Begun, web.ask("POST", "/logins", json={"label": _label()}))
+    address, code = harmless(begun.url), harmless(begun.code)
     print(f"Compare this code and approve it in a browser: {code}\n{address}", flush=True)
     if opens and sys.stdout.isatty() and urlsplit(address).scheme in ("http", "https"):
         typer.launch(address)
     while True:
-        answer = web.ask("POST", "/logins/token", json={"secret": begun["secret"]})
-        if token := answer.json()["token"]:
-            return str(token)
-        time.sleep(min(max(float(begun["ask_again_s"]), 0.2), 30))
+        answer = web.ask("POST", "/logins/token", json={"secret": begun.secret})
+        if token := read(Collected, answer).token:
+            return token
+        time.sleep(min(max(begun.ask_again_s, 0.2), 30))
 
 
 def _label() -> str:
@@ -112,14 +150,12 @@ def _label() -> str:
         return socket.gethostname()
 
 
-def _who(told: dict[str, Any]) -> str:
-    if told["ends_at"] is None:
-        return f"{told['name']} ({told['role']})"
-    ends_at = datetime.fromisoformat(told["ends_at"])
-    days = max(round((ends_at - datetime.now(UTC)) / timedelta(days=1)), 0)
-    return (
-        f"{told['name']} ({told['role']}) until {ends_at:%Y-%m-%d %H:%M} UTC, {days} days from now"
-    )
+def _who(told: Me) -> str:
+    who = f"{told.name} ({told.role})"
+    if told.ends_at is None:
+        return who
+    days = max(round((told.ends_at - datetime.now(UTC)) / timedelta(days=1)), 0)
+    return f"{who} until {told.ends_at:%Y-%m-%d %H:%M} UTC, {days} days from now"
 
 
 def _warn_of_plain(url: str) -> None:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import requests
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
+from urllib3.exceptions import NewConnectionError
 
 from celeriac.errors import (
     CeleriacError,
@@ -84,11 +86,15 @@ class Remote:
     @property
     def tasks(self) -> list[RemoteTask]:
         """Give all tasks by name."""
-        return [_task_of(each) for each in self.ask("GET", "/tasks").json()["tasks"]]
+        answer = self.ask("GET", "/tasks")
+        with _understood(answer):
+            return [_task_of(each) for each in answer.json()["tasks"]]
 
     def task(self, name: str) -> RemoteTask:
         """Give what is known of a task."""
-        return _task_of(self.ask("GET", f"/tasks/{_part(name)}").json())
+        answer = self.ask("GET", f"/tasks/{_part(name)}")
+        with _understood(answer):
+            return _task_of(answer.json())
 
     def submit(
         self, name: str, args: dict[str, JsonValue], options: SubmitOptions, key: str | None
@@ -97,11 +103,11 @@ class Remote:
         body = {"args": args, "options": options.model_dump(mode="json", exclude_defaults=True)}
         headers = {} if key is None else {"Idempotency-Key": _quoted(key)}
         answer = self.ask("POST", f"/tasks/{_part(name)}/runs", json=body, headers=headers)
-        return Outcome(_read(Run, answer), "Idempotent-Replayed" in answer.headers)
+        return Outcome(read(Run, answer), "Idempotent-Replayed" in answer.headers)
 
     def get(self, run_id: str) -> Run:
         """Give a run."""
-        return _read(Run, self.ask("GET", f"/runs/{_part(run_id)}"))
+        return read(Run, self.ask("GET", f"/runs/{_part(run_id)}"))
 
     def watch(self, run_id: str) -> Iterator[Run | None]:
         """Give the run at once and about every second until it ends; None is a sign of life."""
@@ -125,13 +131,13 @@ class Remote:
     def cancel(self, run_id: str, *, foreign: bool = False) -> Run:
         """Cancel a run."""
         query = {"foreign": "true"} if foreign else {}
-        return _read(Run, self.ask("POST", f"/runs/{_part(run_id)}/cancel", params=query))
+        return read(Run, self.ask("POST", f"/runs/{_part(run_id)}/cancel", params=query))
 
     def find(self, wanted: RunFilter, cursor: str | None, limit: int) -> RunList:
         """Give a page of runs, newest first."""
         query: dict[str, Any] = {**words_of(wanted), "limit": limit}
         more = {} if cursor is None else {"cursor": cursor}
-        return _read(RunList, self.ask("GET", "/runs", params={**query, **more}))
+        return read(RunList, self.ask("GET", "/runs", params={**query, **more}))
 
     def export(self, wanted: RunFilter) -> Iterator[str]:
         """Give all runs as lines of NDJSON, newest first."""
@@ -150,16 +156,14 @@ class Remote:
                 method, address, timeout=TIMEOUT_S, allow_redirects=False, **more
             )
         except requests.RequestException as error:
-            raise WebUnavailableError(
-                f"{self.url} does not answer ({type(error).__name__}). Nothing more is known."
-            ) from error
+            raise WebUnavailableError(_advice(error, self.url)) from error
         if not 200 <= answer.status_code < 300:
             raise _error_of(answer, self.url)
         return answer
 
     def _awaited(self, run_id: str) -> Run:
         headers = {"Prefer": f"wait={WAIT_S}"}
-        return _read(Run, self.ask("GET", f"/runs/{_part(run_id)}", headers=headers))
+        return read(Run, self.ask("GET", f"/runs/{_part(run_id)}", headers=headers))
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -177,12 +181,44 @@ def _task_of(found: Mapping[str, Any]) -> RemoteTask:
     return RemoteTask(**{each: found[each] for each in names}, schema=found["parameters"])
 
 
-def _read(model: type[Model], answer: requests.Response) -> Model:
-    """Read what the web tells; words that only a newer one has are passed over."""
-    try:
+def read(model: type[Model], answer: requests.Response) -> Model:
+    """Read what the web tells; words that only a newer one has are passed over.
+
+    Raises:
+        WebRefusedError: it is something else.
+    """
+    with _understood(answer):
         return model.model_validate_json(answer.content)
-    except ValidationError:
-        raise WebRefusedError(f"{answer.url} is no Celeriac of a version that we know.") from None
+
+
+@contextmanager
+def _understood(answer: requests.Response) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise WebRefusedError(
+            f"{answer.url} does not answer as Celeriac does. Check the address, and that the "
+            "version there is no older than this one."
+        ) from None
+
+
+def _advice(error: requests.RequestException, url: str) -> str:
+    """Tell what to check, and whether anything can have been done."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return (
+            f"{url} has no certificate that this machine trusts ({error}). "
+            "Check https or http, the port and the certificate (REQUESTS_CA_BUNDLE)."
+        )
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
+        return (
+            f"Nothing answers at {url}. Check the address and its port, that the web runs there, "
+            "and that this machine reaches it (VPN, firewall, HTTPS_PROXY). Nothing was done."
+        )
+    return (
+        f"{url} does not answer ({type(error).__name__}). Whether it has done what it was asked "
+        "for is not known."
+    )
 
 
 def _part(text: str) -> str:
@@ -202,7 +238,8 @@ def _error_of(answer: requests.Response, url: str) -> CeleriacError:
     try:
         problem = answer.json()
         code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):
+        errors = [FieldProblem(e["pointer"], e["detail"]) for e in problem.get("errors") or ()]
+    except (ValueError, LookupError, TypeError, AttributeError):
         detail = f"{url} answers {answer.status_code}, and not as Celeriac does."
         return _refusal(answer, detail)
     if answer.status_code == 401:
@@ -210,8 +247,8 @@ def _error_of(answer: requests.Response, url: str) -> CeleriacError:
             "is not known there, has expired or was revoked" if code == "bad_token" else "is needed"
         )
         return NotLoggedInError(f"A token {why}. Log in again: celeriac login {url}")
-    if errors := problem.get("errors"):
-        return InvalidInputError([FieldProblem(e["pointer"], e["detail"]) for e in errors])
+    if errors:
+        return InvalidInputError(errors)
     if code in WRONG_USE:
         return WrongUseError(detail)
     return _refusal(answer, detail)
