@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from access_app import PASSWORD, ROOT
 from axe import grave_violations
-from celeriac.access import Access, Role, TokenOrder
+from celeriac.access import Access, Entry, Role, TokenOrder
 from eventually import eventually
 from oidc_provider import introduce, running_provider
 from processes import ChildProcess
@@ -95,6 +95,28 @@ def test_first_administrator_comes_by_the_printed_link(page: Page, stack: Runnin
     page.get_by_role("link", name="ada").click()
     page.get_by_role("button", name="Sign out", exact=True).click()
     page.wait_for_url("**/sign-in")
+
+
+def test_own_page_needs_no_scrolling_sideways_on_a_phone(
+    phone: Page, stack: RunningStack, access: Access
+) -> None:
+    otto = access.users.get("otto")
+    access.tokens.create(ROOT, otto, TokenOrder("nightly import of everything", Role.OPERATOR))
+    detail = {"filter": {"task": ["reports.some.long.name"]}, "all": False}
+    address = "2001:db8:1234:5678:9abc:def0:1234:5678"
+    done = Entry("otto", "token", "runs.resubmit", "", address, "0123456789ab", detail=detail)
+    access.audit.record([done])
+    _sign_in(phone, stack, "otto", "/account")
+
+    widths = "all => all.map(each => [each.scrollWidth, each.clientWidth])"
+    tables = phone.locator(".listing-scroll").evaluate_all(widths)
+
+    expect(phone.locator("#audit")).to_contain_text("reports.some.long.name")
+    assert len(tables) == 3
+    assert all(needed <= there for needed, there in tables), tables
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    assert not grave_violations(phone)
+    shot(phone, "access/account-phone")
 
 
 @pytest.mark.allow_console_error("401")
