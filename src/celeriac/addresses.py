@@ -1,6 +1,6 @@
 """Addresses of servers: which schemes each may have, and what is wrong with one, in words."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
@@ -11,8 +11,17 @@ HISTORY_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+EVERY_INTERFACE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+"""Where a server listens on all of them, and by which it is reached from its own machine."""
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
 def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
     def check(url: SecretStr) -> SecretStr:
+        # kombu would take the rest for further brokers, and tell their passwords in clear text.
+        if ";" in url.get_secret_value():
+            raise ValueError("names several servers; give one, and write a password's ; as %3B")
         parts = urlsplit(url.get_secret_value())
         try:
             _ = parts.port
@@ -50,7 +59,7 @@ def web_address(url: str) -> str:
 
 def _issuer(url: str) -> str:
     parts = urlsplit(web_address(url))
-    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
         raise ValueError("is reached by https alone, or is on this machine")
     return url
 

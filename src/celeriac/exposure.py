@@ -3,11 +3,9 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from celeriac.addresses import EVERY_INTERFACE
 from celeriac.errors import ConfigurationError
 from celeriac.settings import Settings
-
-LOOPBACK = "127.0.0.1"
-EVERY_INTERFACE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - replaced, never listened on
 
 
 def is_on_loopback(settings: Settings) -> bool:
@@ -25,7 +23,7 @@ def is_loopback(host: str) -> bool:
 
 def flower_host(settings: Settings) -> str:
     """Give where Flower listens: it knows no users of ours, so nobody else may reach it."""
-    return settings.host if is_on_loopback(settings) else LOOPBACK
+    return settings.host if is_on_loopback(settings) else "127.0.0.1"
 
 
 def flower_url(settings: Settings) -> str:

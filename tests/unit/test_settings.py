@@ -17,6 +17,17 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CELERIAC_HISTORY_URL")
 
 
+@pytest.mark.parametrize("name", ["broker_url", "redis_url"])
+def test_address_of_several_servers_is_refused_and_no_password_is_shown(name: str) -> None:
+    url = "redis://:one-secret@a:1/0;redis://:two-secret@b:1/0"
+
+    with pytest.raises(ConfigurationError, match="names several servers") as refused:
+        load_settings(**{name: url})
+
+    assert "secret" not in str(refused.value)
+    load_settings(**{name: "redis://:a%3Bb@a:1/0"})
+
+
 def test_sources_rank_caller_then_environment_then_dotenv_then_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.text import Text
 
+from celeriac.addresses import DEFAULT_PORTS
 from celeriac.cli import options
 from celeriac.cli.leaks import ADVICE, Search, Secrets, logs_of
 from celeriac.cli.plain import plain
@@ -23,7 +24,6 @@ from celeriac.settings import CELERY_VARIABLES, Settings, load_settings
 if TYPE_CHECKING:
     from celeriac.runs import RecorderLag, Runs
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 Logs = Annotated[
     list[str] | None,
     typer.Option(help="A log to search for secrets, several if repeated; - is standard input."),

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import AwareDatetime, BaseModel
 
+from celeriac.addresses import LOOPBACK
 from celeriac.cli import options
 from celeriac.cli.logins import Logins
 from celeriac.cli.place import checked_url, chosen_url, remote
@@ -22,8 +23,6 @@ from celeriac.settings import load_settings
 
 if TYPE_CHECKING:
     from celeriac.cli.remote import Remote
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Begun(BaseModel):

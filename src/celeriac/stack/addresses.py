@@ -2,11 +2,8 @@
 
 from urllib.parse import urlsplit
 
+from celeriac.addresses import EVERY_INTERFACE
 from celeriac.settings import Settings
-
-# Where a server listens everywhere, clients on the same machine take the loopback interface:
-# these are replaced, and never listened on.
-EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 
 def reachable(host: str) -> str:

@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 
 from flask import Response, request
 
+from celeriac.addresses import EVERY_INTERFACE, LOOPBACK
 from celeriac.errors import ConfigurationError
 from celeriac.settings import Settings
 from celeriac.web.context import guard
 from celeriac.web.problems import plain_problem
 
 SETTING = "CELERIAC_TRUSTED_HOSTS"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never listened on
 ANY = "*"
 
 

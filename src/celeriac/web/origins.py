@@ -9,11 +9,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from flask import Response, request
 
+from celeriac.addresses import DEFAULT_PORTS
 from celeriac.web.problems import problem
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FOREIGN: Final = frozenset({"cross-site", "same-site"})
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def refuse_cross_site() -> Response | None:
