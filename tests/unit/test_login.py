@@ -19,8 +19,14 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from access_app import CHEAP, NO_RUNS, ROOT, AccessApp, access_app, send
 from celeriac.access import Role, passwords
+from celeriac.access.errors import LoginLostError
 from celeriac.cli import app, login, remote
-from celeriac.errors import CeleriacError, ConfigurationError, UnknownTaskError
+from celeriac.errors import (
+    CeleriacError,
+    ConfigurationError,
+    HistoryUnavailableError,
+    UnknownTaskError,
+)
 from celeriac.runs import (
     Outcome,
     Run,
@@ -253,6 +259,26 @@ def test_approval_needs_the_form_of_the_page_and_no_more_than_ones_role(web: Acc
     assert stranger.get(at, headers={"Accept": "text/html"}).status_code == 303
     fetched = stranger.post("/api/v1/logins/token", json={"secret": secret})
     assert (fetched.status_code, fetched.get_json()["token"]) == (202, None)
+
+
+def test_login_whose_token_cannot_be_made_goes_on_waiting(
+    web: AccessApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins, ada = web.access.logins, web.access.users.get("ada")
+    login, secret = logins.begin("ada@laptop", "")
+    logins.approve(ROOT, ada, login.code, Role.VIEWER, 7)
+
+    def lost(*_: Any) -> None:
+        raise HistoryUnavailableError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("celeriac.access.logins.insert_token", lost)
+        with pytest.raises(HistoryUnavailableError):
+            logins.collect(secret)
+
+    assert logins.collect(secret) is not None
+    with pytest.raises(LoginLostError):
+        logins.collect(secret)
 
 
 def test_token_comes_from_standard_input_alone(web: AccessApp, kept: Path) -> None:

@@ -65,7 +65,7 @@ class Access:
         self.sessions = Sessions(self._database, idle, longest)
         self.tokens = Tokens(self._database)
         self.links = Links(self._database)
-        self.logins = Logins(self._database, self.tokens)
+        self.logins = Logins(self._database)
         self.audit = AuditTrail(self._database)
 
     @classmethod

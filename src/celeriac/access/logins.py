@@ -25,7 +25,7 @@ from celeriac.access.identity import Identity, Means
 from celeriac.access.roles import Role
 from celeriac.access.secret import digest_of, new_secret
 from celeriac.access.tables import logins, users
-from celeriac.access.tokens import LONGEST_LABEL, Token, TokenOrder, Tokens
+from celeriac.access.tokens import LONGEST_LABEL, Token, TokenOrder, insert_token
 from celeriac.access.users import User, user_of
 from celeriac.history.database import Database
 from celeriac.history.instants import instant, microseconds
@@ -52,9 +52,8 @@ class Login:
 class Logins:
     """All logins that wait. Every method can raise HistoryUnavailableError."""
 
-    def __init__(self, database: Database, tokens: Tokens) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._tokens = tokens
 
     def begin(self, label: str, address: str) -> tuple[Login, str]:
         """Let a terminal wait; gives the login, and the secret that its token is fetched by.
@@ -115,16 +114,10 @@ class Logins:
             if row["role"] is None:
                 return None
             connection.execute(delete(logins).where(mine))
-            owner = _owner(connection, row)
-        if owner is None:
-            raise LoginDeniedError
-        who = Identity(owner.name, owner.role, Means.LOGIN, owner.id, address=address)
-        order = TokenOrder(
-            f"celeriac login, {row['label']}",
-            Role(row["role"]),
-            lifetime=timedelta(days=row["days"]),
-        )
-        return self._tokens.create(who, owner, order)
+            if (owner := _owner(connection, row)) is not None:
+                who = Identity(owner.name, owner.role, Means.LOGIN, owner.id, address=address)
+                return insert_token(connection, who, owner, _order_of(row))
+        raise LoginDeniedError
 
     def _decide(self, who: Identity, code: str, values: dict[str, Any], action: str) -> Login:
         with self._database.write() as connection:
@@ -158,6 +151,11 @@ def _owner(connection: Connection, row: Mapping[Any, Any]) -> User | None:
     query = select(users).where(users.c.id == row["user_id"], users.c.disabled_at.is_(None))
     found = connection.execute(query).mappings().one_or_none()
     return user_of(found) if found else None
+
+
+def _order_of(row: Mapping[Any, Any]) -> TokenOrder:
+    label, lifetime = f"celeriac login, {row['label']}", timedelta(days=row["days"])
+    return TokenOrder(label, Role(row["role"]), lifetime=lifetime)
 
 
 def _code_of(typed: str) -> str:

@@ -4,7 +4,6 @@ A session ends when it was idle for long, when it is old, when its user is disab
 somebody signs out, here or everywhere.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -18,13 +17,11 @@ from celeriac.access.roles import Role
 from celeriac.access.scope import Scope
 from celeriac.access.secret import digest_of, new_secret
 from celeriac.access.tables import sessions, users
+from celeriac.access.touching import TOUCHED_EVERY, touch
 from celeriac.access.users import User
-from celeriac.errors import HistoryUnavailableError
 from celeriac.history.database import Database
 from celeriac.history.instants import instant, microseconds
 
-TOUCHED_EVERY: Final = timedelta(minutes=1)
-"""A page that refreshes itself every second need not be written down each time."""
 LONGEST_AGENT: Final = 300
 
 
@@ -95,7 +92,8 @@ class Sessions:
         if row is None:
             return None
         if now - instant(row["seen_at"]) > TOUCHED_EVERY:
-            self._touch(row["session_id"], now)
+            mine = sessions.c.id == row["session_id"]
+            touch(self._database, update(sessions).where(mine).values(seen_at=microseconds(now)))
         return Identity(
             row["name"],
             Role(row["role"]),
@@ -130,14 +128,6 @@ class Sessions:
             detail = {"sessions": ended.rowcount}
             audit.append(connection, [Entry.by(who, "session.end_all", user.name, detail=detail)])
         return ended.rowcount
-
-    def _touch(self, session_id: str, now: datetime) -> None:
-        """Note that it is used; where the database cannot for now, nobody should wait for that."""
-        changed = (
-            update(sessions).where(sessions.c.id == session_id).values(seen_at=microseconds(now))
-        )
-        with suppress(HistoryUnavailableError), self._database.write() as connection:
-            connection.execute(changed)
 
 
 def _session_of(row: Any) -> Session:

@@ -6,13 +6,12 @@ A token never may more than its owner may at the moment: whose role shrinks, who
 import re
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
 from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from celeriac.access import audit
 from celeriac.access.audit import Entry
@@ -22,14 +21,14 @@ from celeriac.access.roles import Role, lower
 from celeriac.access.scope import Scope
 from celeriac.access.secret import digest_of, new_secret
 from celeriac.access.tables import tokens, users
+from celeriac.access.touching import TOUCHED_EVERY, touch
 from celeriac.access.users import User
-from celeriac.errors import FieldProblem, HistoryUnavailableError, InvalidInputError
+from celeriac.errors import FieldProblem, InvalidInputError
 from celeriac.history.database import Database
 from celeriac.history.instants import instant, instant_or_none, microseconds
 
 SHAPE: Final = re.compile(r"cel_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 """A prefix of its own, so that scanners find a token that somebody committed."""
-TOUCHED_EVERY: Final = timedelta(minutes=1)
 LONGEST_LABEL: Final = 100
 
 
@@ -90,19 +89,8 @@ class Tokens:
             InvalidInputError: the label is none, or the lifetime is over already.
             ForbiddenError: it would be able to do more than its owner may.
         """
-        _check(owner, order)
-        token_id, secret, now = secrets.token_hex(6), new_secret(), datetime.now(UTC)
-        ends_at = now + order.lifetime if order.lifetime else None
-        row: dict[str, Any] = dict.fromkeys(column.name for column in tokens.columns)
-        row |= {"id": token_id, "digest": digest_of(secret), "label": order.label.strip()}
-        row |= {"user_id": owner.id, "role": order.role.value, **order.scope.columns}
-        row |= {"created_at": microseconds(now), "ends_at": ends_at and microseconds(ends_at)}
         with self._database.write() as connection:
-            connection.execute(insert(tokens), row)
-            told = {"label": row["label"], "owner": owner.name, "role": order.role, "ends": ends_at}
-            detail = {**told, **order.scope.columns}
-            audit.append(connection, [Entry.by(who, "token.create", token_id, detail=detail)])
-        return _token_of({**row, "owner": owner.name}), f"cel_{token_id}_{secret}"
+            return insert_token(connection, who, owner, order)
 
     def find(self, text: str) -> Identity | None:
         """Give who it is that sends this token, if it still opens anything."""
@@ -122,7 +110,8 @@ class Tokens:
         if not token.is_live:
             return None
         if token.used_at is None or now - token.used_at > TOUCHED_EVERY:
-            self._touch(token.id, now)
+            mine = update(tokens).where(tokens.c.id == token.id)
+            touch(self._database, mine.values(used_at=microseconds(now)))
         return _identity_of(token, row)
 
     def all(self, owner_id: str | None = None) -> list[Token]:
@@ -154,11 +143,28 @@ class Tokens:
                 said = Entry.by(who, "token.revoke", token_id, detail={"label": row["label"]})
                 audit.append(connection, [said])
 
-    def _touch(self, token_id: str, now: datetime) -> None:
-        """Note that it is used; where the database cannot for now, nobody should wait for that."""
-        changed = update(tokens).where(tokens.c.id == token_id).values(used_at=microseconds(now))
-        with suppress(HistoryUnavailableError), self._database.write() as connection:
-            connection.execute(changed)
+
+def insert_token(
+    connection: Connection, who: Identity, owner: User, order: TokenOrder
+) -> tuple[Token, str]:
+    """Make a token, as `Tokens.create` does, in the transaction of what it comes of.
+
+    Raises:
+        InvalidInputError: the label is none, or the lifetime is over already.
+        ForbiddenError: it would be able to do more than its owner may.
+    """
+    _check(owner, order)
+    token_id, secret, now = secrets.token_hex(6), new_secret(), datetime.now(UTC)
+    ends_at = now + order.lifetime if order.lifetime else None
+    row: dict[str, Any] = dict.fromkeys(column.name for column in tokens.columns)
+    row |= {"id": token_id, "digest": digest_of(secret), "label": order.label.strip()}
+    row |= {"user_id": owner.id, "role": order.role.value, **order.scope.columns}
+    row |= {"created_at": microseconds(now), "ends_at": ends_at and microseconds(ends_at)}
+    connection.execute(insert(tokens), row)
+    told = {"label": row["label"], "owner": owner.name, "role": order.role, "ends": ends_at}
+    detail = {**told, **order.scope.columns}
+    audit.append(connection, [Entry.by(who, "token.create", token_id, detail=detail)])
+    return _token_of({**row, "owner": owner.name}), f"cel_{token_id}_{secret}"
 
 
 def _check(owner: User, order: TokenOrder) -> None:

@@ -11,7 +11,8 @@ from celeriac.errors import InvalidInputError
 from celeriac.runs import instant_of
 from celeriac.web.access.gate import person
 from celeriac.web.access.orders import asked_role, asked_scope
-from celeriac.web.context import access, settings
+from celeriac.web.context import access
+from celeriac.web.public_address import public_address
 
 admin = Blueprint("admin", __name__)
 
@@ -113,9 +114,8 @@ def _wanted() -> AuditFilter:
 
 
 def _link(name: str) -> str:
-    base = settings().public_url or request.url_root.rstrip("/")
     secret = access().links.for_user(person(), name)
-    return base + url_for("signing.welcome", secret=secret).removeprefix(request.script_root)
+    return public_address(url_for("signing.welcome", secret=secret))
 
 
 def _users_page(*, problems: dict[str, str] | None = None, **more: object) -> Page:

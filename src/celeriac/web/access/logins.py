@@ -14,7 +14,8 @@ from celeriac.web.access.gate import person
 from celeriac.web.access.me import ACCESS
 from celeriac.web.access.orders import asked_role
 from celeriac.web.api.blueprint import answer, api
-from celeriac.web.context import access, settings
+from celeriac.web.context import access
+from celeriac.web.public_address import public_address
 
 ASK_AGAIN_S: Final = 1
 LIFETIMES: Final = {"1": "a day", "7": "7 days", "30": "30 days", "90": "90 days"}
@@ -60,12 +61,10 @@ class LoginDone(BaseModel):
 def begin_login(body: LoginRequest) -> Response:
     """Ask for a token that somebody approves in a browser, as a command line does."""
     login, secret = access().logins.begin(body.label, request.remote_addr or "")
-    base = settings().public_url or request.url_root.rstrip("/")
-    page = url_for("account.show_login", code=login.code).removeprefix(request.script_root)
     begun = LoginBegun(
         secret=secret,
         code=login.code,
-        url=base + page,
+        url=public_address(url_for("account.show_login", code=login.code)),
         ask_again_s=ASK_AGAIN_S,
         ends_at=login.ends_at,
     )

@@ -24,9 +24,10 @@ from celeriac.access.single_sign_on import SingleSignOn
 from celeriac.errors import CeleriacError
 from celeriac.web.access.gate import way_back
 from celeriac.web.access.signing import Page, begin, sign_in_page, signing
-from celeriac.web.context import access, keeper, settings, trail
+from celeriac.web.context import access, keeper, trail
 from celeriac.web.gateway import answer_later
 from celeriac.web.problems import status_of
+from celeriac.web.public_address import public_address
 
 KEPT: Final = "journeys"
 """In the signed cookie of forms, which comes along from another site by a link alone."""
@@ -120,5 +121,4 @@ def _sign_on() -> SingleSignOn:
 
 def _back() -> str:
     """Give the address that the provider knows, and sends browsers back to."""
-    base = settings().public_url or request.url_root.rstrip("/")
-    return base + url_for("signing.from_provider").removeprefix(request.script_root)
+    return public_address(url_for("signing.from_provider"))
