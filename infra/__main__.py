@@ -9,6 +9,7 @@ from celeriac.topology import FLASK, FLOWER, RABBITMQ, ROLES
 from credentials import create_credentials
 from database import PORT, Database, DatabaseArgs
 from firewall import Firewall, FirewallArgs
+from front import HTTP_PORT, HTTPS_PORT, Front, FrontArgs
 from hosts import Host, HostArgs
 from identity import Identity, IdentityArgs
 from machine_image import machine_image
@@ -26,7 +27,8 @@ account = get_caller_identity_output().account_id
 
 network = Network("celeriac", NetworkArgs())
 firewall = Firewall(
-    "celeriac", FirewallArgs(network.vpc_id, config.admin_cidr, config.public_cidrs)
+    "celeriac",
+    FirewallArgs(network.vpc_id, config.admin_cidr, config.public_cidrs, bool(config.domain)),
 )
 names = Names("celeriac", network.vpc_id)
 key = ec2.KeyPair("celeriac", public_key=config.public_key, tags=tags("celeriac"))
@@ -34,7 +36,11 @@ release = Release("celeriac", config)
 
 # The web's address stays when its host is replaced: it is in links, and in people's bookmarks.
 web_address = ec2.Eip("web", domain="vpc", tags=tags("web"))
-flask_url = pulumi.Output.concat("http://", web_address.public_ip, f":{FLASK.ports['web']}")
+flask_url = (
+    pulumi.Output.from_input(f"https://{config.domain}")
+    if config.domain
+    else pulumi.Output.concat("http://", web_address.public_ip, f":{FLASK.ports['web']}")
+)
 
 history_url = None
 if config.history == "postgres":
@@ -45,7 +51,7 @@ if config.history == "postgres":
 
 told = Parameters(
     "celeriac",
-    parameters.environments(create_credentials(), flask_url, history_url),
+    parameters.environments(create_credentials(), flask_url, history_url, config.domain),
     release.told,
 )
 identities = {
@@ -63,7 +69,7 @@ identities = {
     for role in ROLES
 }
 image = machine_image(config)
-planned = planned_hosts(config.worker_count)
+planned = planned_hosts(config.worker_count, config.web_count)
 machines = {
     name: Host(
         name,
@@ -87,6 +93,22 @@ ec2.EipAssociation(
     allocation_id=web_address.id,
     instance_id=machines[FLASK.hosts[0]].instance_id,
 )
+if config.domain:
+    Front(
+        "celeriac",
+        FrontArgs(
+            domain=config.domain,
+            zone=config.domain_zone,
+            vpc_id=network.vpc_id,
+            subnet_ids=[network.subnet_id, network.create_second_subnet()],
+            security_group=firewall.put_before(
+                FLASK, "web", {HTTPS_PORT: "https", HTTP_PORT: "http"}
+            ),
+            instance_ids={
+                name: machines[name].instance_id for name, role in planned.items() if role is FLASK
+            },
+        ),
+    )
 
 addresses = {name: machine.public_ip for name, machine in machines.items()}
 addresses[FLASK.hosts[0]] = web_address.public_ip

@@ -25,6 +25,8 @@ HOUR_USD = {
 }
 DATABASE_HOUR_USD = {"db.t4g.micro": 0.016, "db.t4g.small": 0.032, "db.t4g.medium": 0.065}
 ADDRESS_HOUR_USD = 0.005
+BALANCER_HOUR_USD = 0.0225
+"""What it carries comes on top."""
 DISK_GB_MONTH_USD = 0.08
 DATABASE_GB_MONTH_USD = 0.115
 ZONE_MONTH_USD = 0.50
@@ -39,6 +41,8 @@ def month_usd(config: StackConfig, hosts: Mapping[str, Role]) -> float | None:
     disks_gb = config.root_volume_gb * len(hosts)
     disks_gb += config.data_volume_gb * sum(role in KEEPS_DATA for role in hosts.values())
     hourly = sum(HOUR_USD[each] + ADDRESS_HOUR_USD for each in types)
+    if config.domain:
+        hourly += BALANCER_HOUR_USD
     return round(hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD + database, 2)
 
 

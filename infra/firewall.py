@@ -1,6 +1,6 @@
 """Who may reach what: one security group a role, its rules made from `celeriac.topology`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -15,11 +15,15 @@ SSH_PORT = 22
 
 @dataclass(frozen=True)
 class FirewallArgs:
-    """The networks of people; hosts are known by their security groups."""
+    """The networks of people; hosts are known by their security groups.
+
+    With a front the public reaches no host.
+    """
 
     vpc_id: pulumi.Input[str]
     admin_cidr: str
     public_cidrs: tuple[str, ...]
+    has_front: bool = False
 
 
 class Firewall(pulumi.ComponentResource):
@@ -33,8 +37,9 @@ class Firewall(pulumi.ComponentResource):
         self._people = {
             "nobody": (),
             "admins": (args.admin_cidr,),
-            "public": args.public_cidrs,
+            "public": () if args.has_front else args.public_cidrs,
         }
+        self._public_cidrs = args.public_cidrs
         self._vpc_id = args.vpc_id
         self.groups = {
             role.name: self._create_group(role.name, f"Hosts of the role {role.name}")
@@ -50,8 +55,19 @@ class Firewall(pulumi.ComponentResource):
         """Make a group for a service of AWS, one port of which these roles may reach."""
         self.groups[service] = self._create_group(service, f"The service {service}")
         for role in roles:
-            self._open(service, port, service, source=role)
+            self._open(service, port, service, source=role.name)
         return self.groups[service]
+
+    def put_before(self, role: Role, what: str, ports: Mapping[int, str]) -> pulumi.Output[str]:
+        """Make a group for a load balancer before a role: the public reaches it instead."""
+        name = f"{role.name}-front"
+        self.groups[name] = self._create_group(name, f"The load balancer before {role.name}")
+        for port, protocol in ports.items():
+            for cidr in self._public_cidrs:
+                self._open(name, port, protocol, cidr=cidr)
+        self._let_out(name, "The hosts behind it")
+        self._open(role.name, role.ports[what], what, source=name)
+        return self.groups[name]
 
     def _create_group(self, name: str, description: str) -> pulumi.Output[str]:
         group = ec2.SecurityGroup(
@@ -65,20 +81,23 @@ class Firewall(pulumi.ComponentResource):
 
     def _create_common_rules(self, role: Role, admin_cidr: str) -> None:
         self._open(role.name, SSH_PORT, "ssh", cidr=admin_cidr)
+        self._let_out(role.name, "Packages, images, names, and the other roles")
+
+    def _let_out(self, target: str, description: str) -> None:
         vpc.SecurityGroupEgressRule(
-            f"{role.name}-out",
-            security_group_id=self.groups[role.name],
+            f"{target}-out",
+            security_group_id=self.groups[target],
             ip_protocol="-1",
             cidr_ipv4="0.0.0.0/0",
-            description="Packages, images, names, and the other roles",
-            tags=tags(f"{role.name}-out"),
+            description=description,
+            tags=tags(f"{target}-out"),
             opts=self._child,
         )
 
     def _create_door(self, door: Door) -> None:
         port = door.role.ports[door.port]
         for role in door.roles:
-            self._open(door.role.name, port, door.port, source=role)
+            self._open(door.role.name, port, door.port, source=role.name)
         for cidr in self._people[door.people]:
             self._open(door.role.name, port, door.port, cidr=cidr)
 
@@ -88,11 +107,11 @@ class Firewall(pulumi.ComponentResource):
         port: int,
         what: str,
         *,
-        source: Role | None = None,
+        source: str | None = None,
         cidr: str | None = None,
     ) -> None:
-        """Open a port of a role or a service to the hosts of a role, or to a network."""
-        who = source.name if source else str(cidr)
+        """Open a port of a role or a service to those of another, or to a network."""
+        who = source or str(cidr)
         name = f"{target}-{what}-from-{who.replace('/', '-')}"
         vpc.SecurityGroupIngressRule(
             name,
@@ -100,7 +119,7 @@ class Firewall(pulumi.ComponentResource):
             ip_protocol="tcp",
             from_port=port,
             to_port=port,
-            referenced_security_group_id=self.groups[source.name] if source else None,
+            referenced_security_group_id=self.groups[source] if source else None,
             cidr_ipv4=cidr,
             description=f"{what} from {who}",
             tags=tags(name),

@@ -8,7 +8,7 @@ from pulumi_aws import ebs, ec2
 
 import parameters
 import startup
-from celeriac.topology import CELERY, Role
+from celeriac.topology import CELERY, FLASK, Role
 from identity import Identity
 from names import Names
 from network import Network
@@ -105,6 +105,9 @@ class Host(pulumi.ComponentResource):
             opts=self._instance_options(args),
         )
 
+    def _is_further_web(self, args: HostArgs) -> bool:
+        return args.role is FLASK and self._name not in FLASK.hosts
+
     @staticmethod
     def _is_spot(args: HostArgs) -> bool:
         return args.role is CELERY and args.config.spot_workers
@@ -126,6 +129,8 @@ class Host(pulumi.ComponentResource):
             "REGION": args.region,
             "PARAMETERS": parameters.folder(args.role.name),
             "RELEASE_NAME": parameters.release_name(),
+            # One recorder is enough for all webs.
+            "LEFT_OUT": "recorder" if self._is_further_web(args) else "",
             "VOLUME": volume.id if volume is not None else "",
         }
         return pulumi.Output.all(**settings).apply(startup.render)

@@ -14,6 +14,7 @@ class NetworkArgs:
 
     vpc_cidr: str = "10.0.0.0/16"
     subnet_cidr: str = "10.0.1.0/24"
+    second_cidr: str = "10.0.2.0/24"
     inner_cidrs: tuple[str, ...] = ("10.0.10.0/24", "10.0.11.0/24")
 
 
@@ -68,12 +69,35 @@ class Network(pulumi.ComponentResource):
             tags=tags("celeriac"),
             opts=self._child,
         )
+        self._table_id = table.id
         self.ready = ec2.RouteTableAssociation(
             "public-routes",
             subnet_id=self.subnet_id,
             route_table_id=table.id,
             opts=self._child,
         )
+
+    def create_second_subnet(self) -> pulumi.Output[str]:
+        """Make another public subnet in another zone, for a load balancer, which asks for two."""
+        names = get_availability_zones_output(state="available").names
+        subnet = ec2.Subnet(
+            "public-2",
+            vpc_id=self.vpc_id,
+            cidr_block=self._args.second_cidr,
+            availability_zone=pulumi.Output.all(names, self.zone_name).apply(
+                lambda known: next(name for name in known[0] if name != known[1])
+            ),
+            map_public_ip_on_launch=False,
+            tags=tags("celeriac-public-2"),
+            opts=self._child,
+        )
+        ec2.RouteTableAssociation(
+            "public-2-routes",
+            subnet_id=subnet.id,
+            route_table_id=self._table_id,
+            opts=self._child,
+        )
+        return pulumi.Output.from_input(subnet.id)
 
     def create_inner_subnets(self) -> list[pulumi.Output[str]]:
         """Make subnets without a way to the internet, in a zone each: services of AWS need two."""

@@ -31,6 +31,7 @@ def environments(
     credentials: Credentials,
     public_url: pulumi.Input[str],
     history_url: pulumi.Input[str] | None,
+    domain: str | None,
 ) -> dict[str, Environment]:
     """Map each role to its environment; none has a secret that it does not need."""
     found = {role: _client(role, credentials) for role in CLIENTS}
@@ -44,6 +45,9 @@ def environments(
     }
     if history_url is not None:
         found[FLASK.name]["CELERIAC_HISTORY_URL"] = history_url
+    if domain:
+        # Whoever reaches the load balancer can claim any X-Forwarded-Host.
+        found[FLASK.name] |= {"CELERIAC_TRUSTED_PROXIES": "1", "CELERIAC_TRUSTED_HOSTS": domain}
     found[CELERY.name] |= {"CELERIAC_MESSAGE_KEYS": message_keys}
     found[FLOWER.name] |= {"FLOWER_PASSWORD": credentials.flower}
     found[RABBITMQ.name] = _passwords("RABBITMQ", credentials.rabbitmq)

@@ -8,11 +8,13 @@ KEEPS_DATA = (RABBITMQ, REDIS, FLASK)
 
 def role_of(host: str) -> Role:
     """Give the role of a host by its name; what is no other's is a worker's."""
-    return next((role for role in ROLES if host in role.hosts), CELERY)
+    kind = host.removesuffix("-ec2").rstrip("0123456789")
+    return next((role for role in ROLES if f"{kind}-ec2" in role.hosts), CELERY)
 
 
-def planned_hosts(worker_count: int) -> dict[str, Role]:
-    """Map the name of each host to its role; workers are numbered from 1."""
+def planned_hosts(worker_count: int, web_count: int = 1) -> dict[str, Role]:
+    """Map the name of each host to its role; workers are numbered from 1, more webs from 2."""
     workers = {f"worker{number}-ec2": CELERY for number in range(1, worker_count + 1)}
     others = {host: role for role in ROLES if role is not CELERY for host in role.hosts}
-    return others | workers
+    webs = {f"flask{number}-ec2": FLASK for number in range(2, web_count + 1)}
+    return others | webs | workers

@@ -20,6 +20,7 @@ SMALL: dict[Architecture, str] = {"x86": "t3.small", "arm": "t4g.small"}
 """The type of every host unless `instanceTypes` says otherwise: 2 GB, enough to build the image."""
 
 MAX_WORKERS = 50
+MAX_WEBS = 10
 SHORTEST_ADMIN_PREFIX = 8
 
 SET_ADMIN_CIDR = (
@@ -56,6 +57,9 @@ class StackConfig:
     history: History
     database_class: str
     spot_workers: bool
+    domain: str | None
+    domain_zone: str
+    web_count: int
 
 
 def read_stack_config() -> StackConfig:
@@ -85,6 +89,9 @@ def read_stack_config() -> StackConfig:
         history=_history(config.get("history") or "sqlite"),
         database_class=config.get("databaseClass") or "db.t4g.micro",
         spot_workers=bool(config.get_bool("spotWorkers", False)),
+        domain=config.get("domain"),
+        domain_zone=config.get("domainZone") or (config.get("domain") or "").partition(".")[2],
+        web_count=_web_count(config),
     )
 
 
@@ -137,6 +144,16 @@ def _architecture(value: str) -> Architecture:
     if value not in SMALL:
         raise StackConfigError(f"architecture is {value}; it is one of: {', '.join(SMALL)}")
     return value
+
+
+def _web_count(config: pulumi.Config) -> int:
+    count = _number(config, "webCount", 1, most=MAX_WEBS)
+    if count > 1 and not (config.get("domain") and config.get("history") == "postgres"):
+        raise StackConfigError(
+            "webCount above 1 needs a domain, whose load balancer stands before all of them, and "
+            "history = postgres, which they share"
+        )
+    return count
 
 
 def _history(value: str) -> History:

@@ -16,6 +16,7 @@ SETTINGS = {
     "REGION": "us-east-1",
     "PARAMETERS": "/celeriac/dev/redis",
     "RELEASE_NAME": "/celeriac/dev/release",
+    "LEFT_OUT": "",
     "VOLUME": "vol-0abc",
 }
 DISK = "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0abc"

@@ -8,10 +8,16 @@ INVOKES: dict[str, dict[str, object]] = {
     "aws:index/getRegion:getRegion": {"region": "us-east-1", "id": "us-east-1"},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": "123456789012"},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"]},
+    "aws:route53/getZone:getZone": {"zoneId": "public-zone"},
     "aws:ec2/getAmi:getAmi": {"id": "ami-0123456789abcdef0"},
 }
 
 COMPUTED = {
+    "aws:acm/certificate:Certificate": {"arn": "certificate"},
+    "aws:acm/certificateValidation:CertificateValidation": {"certificateArn": "certificate"},
+    "aws:lb/loadBalancer:LoadBalancer": {"arn": "front", "dnsName": "front.aws", "zoneId": "elb"},
+    "aws:lb/targetGroup:TargetGroup": {"arn": "webs"},
+    "aws:route53/record:Record": {"fqdn": "{name}"},
     "aws:ec2/subnet:Subnet": {"availabilityZone": "us-east-1a"},
     "aws:ec2/instance:Instance": {"privateIp": "10.0.1.10", "publicIp": "203.0.113.{number}"},
     "aws:ec2/eip:Eip": {"publicIp": "203.0.113.200"},
@@ -43,10 +49,18 @@ class Cloud(mocks.Mocks):
             return "", dict(args.inputs)
         self._number += 1
         computed = COMPUTED.get(args.typ, {})
-        added = {
+        added: dict[str, object] = {
             key: value.format(name=args.name, number=self._number)
             for key, value in computed.items()
         }
+        if args.typ == "aws:acm/certificate:Certificate":
+            added["domainValidationOptions"] = [
+                {
+                    "resourceRecordName": f"_proof.{args.inputs['domainName']}",
+                    "resourceRecordType": "CNAME",
+                    "resourceRecordValue": "proof.aws",
+                }
+            ]
         kind = args.typ.rpartition(":")[2].lower()
         return f"{kind}-{args.name}", {**args.inputs, **added}
 

@@ -112,9 +112,11 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 def import_all() -> None:
     """Import what takes seconds: Pulumi's package for AWS does so when a service is first used."""
     for service, kind in (
+        ("acm", "Certificate"),
         ("ebs", "Volume"),
         ("ec2", "Instance"),
         ("iam", "Role"),
+        ("lb", "LoadBalancer"),
         ("rds", "Instance"),
         ("route53", "Record"),
         ("s3", "Bucket"),

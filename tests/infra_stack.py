@@ -19,7 +19,12 @@ INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 KEY = Path(__file__).parent / "infra" / "id_example.pub"
 
 
-OPTIONS = (("history", "postgres"), ("spotWorkers", "true"))
+OPTIONS = (
+    ("history", "postgres"),
+    ("spotWorkers", "true"),
+    ("domain", "celeriac.example.org"),
+    ("webCount", "2"),
+)
 """All options at once: what is not the default."""
 
 

@@ -4,6 +4,7 @@ readonly HOST=flask-ec2
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/flask
 readonly RELEASE_NAME=/celeriac/dev/release
+readonly LEFT_OUT=''
 readonly VOLUME=volume-flask-ec2-data
 # flower-ec2
 readonly ROLE=flower
@@ -11,6 +12,7 @@ readonly HOST=flower-ec2
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/flower
 readonly RELEASE_NAME=/celeriac/dev/release
+readonly LEFT_OUT=''
 readonly VOLUME=''
 # rabbitmq-ec2
 readonly ROLE=rabbitmq
@@ -18,6 +20,7 @@ readonly HOST=rabbitmq-ec2
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/rabbitmq
 readonly RELEASE_NAME=/celeriac/dev/release
+readonly LEFT_OUT=''
 readonly VOLUME=volume-rabbitmq-ec2-data
 # redis-ec2
 readonly ROLE=redis
@@ -25,6 +28,7 @@ readonly HOST=redis-ec2
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/redis
 readonly RELEASE_NAME=/celeriac/dev/release
+readonly LEFT_OUT=''
 readonly VOLUME=volume-redis-ec2-data
 # worker1-ec2
 readonly ROLE=celery
@@ -32,6 +36,7 @@ readonly HOST=worker1-ec2
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/celery
 readonly RELEASE_NAME=/celeriac/dev/release
+readonly LEFT_OUT=''
 readonly VOLUME=''
 # worker2-ec2
 readonly ROLE=celery
@@ -39,4 +44,5 @@ readonly HOST=worker2-ec2
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/celery
 readonly RELEASE_NAME=/celeriac/dev/release
+readonly LEFT_OUT=''
 readonly VOLUME=''

@@ -51,14 +51,15 @@ def test_history_is_in_a_database_that_the_web_alone_reaches(stack: Stack) -> No
 
 def test_database_is_in_two_zones_without_a_way_to_the_internet() -> None:
     stack = deployed(*OPTIONS)
-    inner = [each for each in stack.of("aws:ec2/subnet:Subnet") if each.name != "public"]
+    subnets = stack.of("aws:ec2/subnet:Subnet")
+    inner = [each for each in subnets if each.name.startswith("inner")]
     group = stack.one("aws:rds/subnetGroup:SubnetGroup").inputs
     routed = {each.inputs["subnetId"] for each in stack.of(ASSOCIATION)}
 
     assert {each.inputs["availabilityZone"] for each in inner} == {"us-east-1a", "us-east-1b"}
     assert not any(each.inputs["mapPublicIpOnLaunch"] for each in inner)
     assert group["subnetIds"] == [f"subnet-{each.name}" for each in inner]
-    assert routed == {"subnet-public"}
+    assert not routed & {f"subnet-{each.name}" for each in inner}
     assert stack.one(DATABASE).inputs["dbSubnetGroupName"] == "history-subnets"
 
 
@@ -74,6 +75,109 @@ def test_web_is_told_of_the_database_and_nobody_else_is() -> None:
     assert [each.name for each in stack.of(PARAMETER) if "HISTORY" in each.name] == [
         "flask-CELERIAC_HISTORY_URL"
     ]
+
+
+def _openings(stack: Stack, group: str) -> set[tuple[int, str]]:
+    """Give the ports of a group that are open, each with the group or network it is open to."""
+    return {
+        (
+            int(rule["fromPort"]),
+            rule.get("referencedSecurityGroupId", "").removeprefix("securitygroup-")
+            or rule["cidrIpv4"],
+        )
+        for rule in (each.inputs for each in stack.of(INGRESS))
+        if rule["securityGroupId"] == f"securitygroup-{group}"
+    }
+
+
+def test_public_reaches_the_load_balancer_and_no_host() -> None:
+    stack = deployed(*OPTIONS, ("publicCidrs", '["0.0.0.0/0"]'))
+    world = {each.inputs["securityGroupId"] for each in stack.of(INGRESS) if _is_open(each)}
+
+    assert world == {"securitygroup-flask-front"}
+    assert _openings(stack, "flask-front") == {(443, "0.0.0.0/0"), (80, "0.0.0.0/0")}
+    assert _openings(stack, "flask") == {(5000, "flask-front"), (22, "198.51.100.7/32")}
+
+
+def _is_open(rule: Resource) -> bool:
+    return rule.inputs.get("cidrIpv4") == "0.0.0.0/0"
+
+
+def test_load_balancer_speaks_tls_and_sends_others_there() -> None:
+    stack = deployed(*OPTIONS)
+    https = stack.one("aws:lb/listener:Listener", "front-https").inputs
+    http = stack.one("aws:lb/listener:Listener", "front-http").inputs
+
+    assert (https["port"], https["protocol"]) == (443, "HTTPS")
+    assert https["certificateArn"] == "certificate"
+    assert "TLS13-1-2" in https["sslPolicy"]
+    assert https["defaultActions"] == [{"type": "forward", "targetGroupArn": "webs"}]
+    assert http["port"] == 80
+    assert http["defaultActions"][0]["redirect"]["protocol"] == "HTTPS"
+
+
+def test_load_balancer_is_in_two_zones_that_reach_the_internet() -> None:
+    stack = deployed(*OPTIONS)
+    balancer = stack.one("aws:lb/loadBalancer:LoadBalancer").inputs
+
+    assert balancer["subnets"] == ["subnet-public", "subnet-public-2"]
+    assert balancer["securityGroups"] == ["securitygroup-flask-front"]
+    second = stack.one("aws:ec2/subnet:Subnet", "public-2").inputs
+    assert (second["availabilityZone"], second["cidrBlock"]) == ("us-east-1b", "10.0.2.0/24")
+
+
+def test_load_balancer_waits_longer_than_any_client_may() -> None:
+    balancer = deployed(*OPTIONS).one("aws:lb/loadBalancer:LoadBalancer").inputs
+
+    assert balancer["idleTimeout"] > 60
+    assert balancer["dropInvalidHeaderFields"] is True
+
+
+def test_all_webs_are_behind_the_load_balancer() -> None:
+    stack = deployed(*OPTIONS)
+    targets = stack.of("aws:lb/targetGroupAttachment:TargetGroupAttachment")
+    group = stack.one("aws:lb/targetGroup:TargetGroup").inputs
+
+    assert {each.inputs["targetId"] for each in targets} == {
+        "instance-flask-ec2",
+        "instance-flask2-ec2",
+    }
+    assert (group["port"], group["healthCheck"]["path"]) == (5000, "/healthz")
+
+
+def test_certificate_is_proven_by_a_record_of_the_domain() -> None:
+    stack = deployed(*OPTIONS)
+    proof = stack.one("aws:route53/record:Record", "front-validation").inputs
+    way = stack.one("aws:route53/record:Record", "front").inputs
+    listener = stack.one("aws:lb/listener:Listener", "front-https")
+
+    assert stack.one("aws:acm/certificate:Certificate").inputs["validationMethod"] == "DNS"
+    assert (proof["name"], proof["records"]) == ("_proof.celeriac.example.org", ["proof.aws"])
+    assert (way["name"], way["aliases"][0]["name"]) == ("celeriac.example.org", "front.aws")
+    assert {proof["zoneId"], way["zoneId"]} == {"public-zone"}
+    validation = stack.one("aws:acm/certificateValidation:CertificateValidation")
+    assert validation.urn in stack.needs(listener)
+
+
+def test_web_goes_by_its_domain_alone_and_believes_one_proxy() -> None:
+    stack = deployed(*OPTIONS)
+
+    assert stack.outputs["flask_url"] == "https://celeriac.example.org"
+    assert _told(stack, "flask-CELERIAC_PUBLIC_URL") == "https://celeriac.example.org"
+    assert _told(stack, "flask-CELERIAC_TRUSTED_PROXIES") == "1"
+    assert _told(stack, "flask-CELERIAC_TRUSTED_HOSTS") == "celeriac.example.org"
+
+
+def test_further_webs_have_no_recorder() -> None:
+    hosts = deployed(*OPTIONS).instances()
+    without = {
+        name
+        for name, host in hosts.items()
+        if "readonly LEFT_OUT=recorder\n" in host.inputs["userData"]
+    }
+
+    assert without == {"flask2-ec2"}
+    assert hosts["flask2-ec2"].inputs["tags"]["Role"] == "flask"
 
 
 def test_password_of_the_database_is_secret(stack: Stack) -> None:

@@ -54,8 +54,11 @@ def test_workers_take_a_version_before_the_web_and_one_at_a_time() -> None:
     assert hosts.asked == [(host, "forward") for host in IN_ORDER]
 
 
-def test_more_workers_are_workers() -> None:
-    assert rollout.in_order(dict.fromkeys([*HOSTS, "worker3-ec2"])).index("worker3-ec2") == 4
+def test_further_hosts_come_with_their_role() -> None:
+    order = rollout.in_order(dict.fromkeys([*HOSTS, "worker3-ec2", "flask2-ec2"]))
+
+    assert order.index("worker3-ec2") == 4
+    assert order[-2:] == ["flask-ec2", "flask2-ec2"]
 
 
 def test_version_that_a_host_refuses_reaches_no_other_and_leaves_those_before() -> None:

@@ -66,6 +66,7 @@ def test_instance_types_are_by_role() -> None:
         ("rootVolumeGb", "8", "rootVolumeGb is a number from 16"),
         ("architecture", "mips", "one of: x86, arm"),
         ("instanceTypes", '{"web": "t3.small"}', "maps roles"),
+        ("webCount", "2", "needs a domain"),
         ("history", "mysql", "one of: sqlite, postgres"),
         ("gitUrl", "https://git.example.org/celeriac.git", "go together"),
         ("publicKeyPath", __file__, "no public key that EC2 takes"),

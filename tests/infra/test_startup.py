@@ -276,3 +276,12 @@ def test_worker_stops_once_its_machine_is_to_be_taken_away(machine: HostMachine)
     assert machine.calls("docker") == [
         "compose --project-directory /opt/celeriac/current --profile celery stop"
     ]
+
+
+def test_further_web_starts_without_what_is_left_out(machine: HostMachine) -> None:
+    machine.settings["LEFT_OUT"] = "recorder"
+
+    machine.boot()
+
+    (up,) = [call for call in machine.calls("docker") if " up " in call]
+    assert up.endswith("--wait --wait-timeout 600 --scale recorder=0")
