@@ -7,12 +7,12 @@ import costs
 import parameters
 from celeriac.topology import FLASK, FLOWER, RABBITMQ, ROLES
 from credentials import create_credentials
-from database import PORT, Database, DatabaseArgs
 from firewall import Firewall, FirewallArgs
 from front import HTTP_PORT, HTTPS_PORT, Front, FrontArgs
 from hosts import Host, HostArgs
 from identity import Identity, IdentityArgs
 from machine_image import machine_image
+from managed import create_services
 from names import Names
 from network import Network, NetworkArgs
 from parameters import Parameters
@@ -42,16 +42,11 @@ flask_url = (
     else pulumi.Output.concat("http://", web_address.public_ip, f":{FLASK.ports['web']}")
 )
 
-history_url = None
-if config.history == "postgres":
-    guard = firewall.guard("history", PORT, [FLASK])
-    history_url = Database(
-        "celeriac", DatabaseArgs(config, network.create_inner_subnets(), guard)
-    ).url
-
+credentials = create_credentials()
+services = create_services(config, credentials, network, firewall)
 told = Parameters(
     "celeriac",
-    parameters.environments(create_credentials(), flask_url, history_url, config.domain),
+    parameters.environments(credentials, flask_url, services, config.domain),
     release.told,
 )
 identities = {
@@ -69,7 +64,7 @@ identities = {
     for role in ROLES
 }
 image = machine_image(config)
-planned = planned_hosts(config.worker_count, config.web_count)
+planned = planned_hosts(config)
 machines = {
     name: Host(
         name,

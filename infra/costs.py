@@ -5,8 +5,10 @@ from memory in November 2026: look there before you rely on it. Traffic, taxes a
 has for free are not in it.
 """
 
+import math
 from collections.abc import Mapping
 
+from cache import COPIES
 from celeriac.topology import Role
 from plan import KEEPS_DATA
 from stack_config import StackConfig
@@ -24,6 +26,7 @@ HOUR_USD = {
     "t4g.large": 0.0672,
 }
 DATABASE_HOUR_USD = {"db.t4g.micro": 0.016, "db.t4g.small": 0.032, "db.t4g.medium": 0.065}
+CACHE_HOUR_USD = {"cache.t4g.micro": 0.0128, "cache.t4g.small": 0.0256, "cache.t4g.medium": 0.052}
 ADDRESS_HOUR_USD = 0.005
 BALANCER_HOUR_USD = 0.0225
 """What it carries comes on top."""
@@ -35,31 +38,30 @@ ZONE_MONTH_USD = 0.50
 def month_usd(config: StackConfig, hosts: Mapping[str, Role]) -> float | None:
     """Give the cost of a month, or nothing where the table lacks an instance type."""
     types = [config.instance_types[role.name] for role in hosts.values()]
-    database = _database_month_usd(config)
-    if set(types) - HOUR_USD.keys() or database is None:
+    services = _services_month_usd(config)
+    if set(types) - HOUR_USD.keys() or services is None:
         return None
     disks_gb = config.root_volume_gb * len(hosts)
     disks_gb += config.data_volume_gb * sum(role in KEEPS_DATA for role in hosts.values())
     hourly = sum(HOUR_USD[each] + ADDRESS_HOUR_USD for each in types)
-    if config.domain:
-        hourly += BALANCER_HOUR_USD
-    return round(hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD + database, 2)
+    return round(hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD + services, 2)
 
 
-def _database_month_usd(config: StackConfig) -> float | None:
-    if config.history == "sqlite":
-        return 0
-    if config.database_class not in DATABASE_HOUR_USD:
-        return None
-    hourly = DATABASE_HOUR_USD[config.database_class]
-    return hourly * HOURS + config.data_volume_gb * DATABASE_GB_MONTH_USD
+def _services_month_usd(config: StackConfig) -> float | None:
+    hourly, disks = BALANCER_HOUR_USD if config.domain else 0.0, 0.0
+    if config.history == "postgres":
+        hourly += DATABASE_HOUR_USD.get(config.database_class, math.nan)
+        disks = config.data_volume_gb * DATABASE_GB_MONTH_USD
+    if config.results == "elasticache":
+        hourly += COPIES * CACHE_HOUR_USD.get(config.cache_type, math.nan)
+    return None if math.isnan(hourly) else hourly * HOURS + disks
 
 
 def told(config: StackConfig, hosts: Mapping[str, Role]) -> str:
     """Say the cost of a month in one line."""
     cost = month_usd(config, hosts)
     if cost is None:
-        types = {*config.instance_types.values(), config.database_class}
+        types = {*config.instance_types.values(), config.database_class, config.cache_type}
         return f"unknown: the price of one of {sorted(types)}"
     less = ", less what spot workers save" if config.spot_workers else ""
     return f"about {cost:.0f} USD a month in us-east-1, without traffic{less}"

@@ -5,6 +5,7 @@ each boot, and may read no other.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import ssm
@@ -15,6 +16,14 @@ from names import full_name
 from tags import tags
 
 Environment = dict[str, pulumi.Input[str]]
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where services of AWS are that stand for a role's host, or for the file of the history."""
+
+    history_url: pulumi.Input[str] | None = None
+    redis_host: pulumi.Input[str] | None = None
 
 
 def folder(role: str) -> str:
@@ -30,11 +39,11 @@ def release_name() -> str:
 def environments(
     credentials: Credentials,
     public_url: pulumi.Input[str],
-    history_url: pulumi.Input[str] | None,
+    services: Services,
     domain: str | None,
 ) -> dict[str, Environment]:
     """Map each role to its environment; none has a secret that it does not need."""
-    found = {role: _client(role, credentials) for role in CLIENTS}
+    found = {role: _client(role, credentials, services.redis_host) for role in CLIENTS}
     message_keys = pulumi.Output.concat("stack:", credentials.message_key)
     found[FLASK.name] |= {
         "CELERIAC_PUBLIC_URL": public_url,
@@ -43,26 +52,29 @@ def environments(
         "CELERIAC_SECRET_KEY": credentials.secret_key,
         "CELERIAC_MESSAGE_KEYS": message_keys,
     }
-    if history_url is not None:
-        found[FLASK.name]["CELERIAC_HISTORY_URL"] = history_url
+    if services.history_url is not None:
+        found[FLASK.name]["CELERIAC_HISTORY_URL"] = services.history_url
     if domain:
         # Whoever reaches the load balancer can claim any X-Forwarded-Host.
         found[FLASK.name] |= {"CELERIAC_TRUSTED_PROXIES": "1", "CELERIAC_TRUSTED_HOSTS": domain}
     found[CELERY.name] |= {"CELERIAC_MESSAGE_KEYS": message_keys}
     found[FLOWER.name] |= {"FLOWER_PASSWORD": credentials.flower}
     found[RABBITMQ.name] = _passwords("RABBITMQ", credentials.rabbitmq)
-    found[REDIS.name] = _passwords("REDIS", credentials.redis)
+    found[REDIS.name] = {} if services.redis_host else _passwords("REDIS", credentials.redis)
     for role in ROLES:
-        if role.ports:
+        if role.ports and found[role.name]:
             # The security groups stand before every port.
             found[role.name]["LISTEN_ON"] = "0.0.0.0"  # noqa: S104
     return found
 
 
-def _client(role: str, credentials: Credentials) -> Environment:
+def _client(
+    role: str, credentials: Credentials, redis_host: pulumi.Input[str] | None
+) -> Environment:
     return {
         "RABBITMQ_HOST": full_name(RABBITMQ.hosts[0]),
-        "REDIS_HOST": full_name(REDIS.hosts[0]),
+        "REDIS_HOST": redis_host or full_name(REDIS.hosts[0]),
+        "REDIS_SCHEME": "rediss" if redis_host else "redis",
         f"RABBITMQ_{role.upper()}_PASSWORD": credentials.rabbitmq[role],
         f"REDIS_{role.upper()}_PASSWORD": credentials.redis[role],
     }

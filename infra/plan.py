@@ -1,6 +1,7 @@
 """Which hosts a stack has, and which of them keep data."""
 
 from celeriac.topology import CELERY, FLASK, RABBITMQ, REDIS, ROLES, Role
+from stack_config import StackConfig
 
 KEEPS_DATA = (RABBITMQ, REDIS, FLASK)
 """They have a volume that outlives the instance: messages, results and marks, the history."""
@@ -12,9 +13,11 @@ def role_of(host: str) -> Role:
     return next((role for role in ROLES if f"{kind}-ec2" in role.hosts), CELERY)
 
 
-def planned_hosts(worker_count: int, web_count: int = 1) -> dict[str, Role]:
+def planned_hosts(config: StackConfig) -> dict[str, Role]:
     """Map the name of each host to its role; workers are numbered from 1, more webs from 2."""
-    workers = {f"worker{number}-ec2": CELERY for number in range(1, worker_count + 1)}
+    workers = {f"worker{number}-ec2": CELERY for number in range(1, config.worker_count + 1)}
     others = {host: role for role in ROLES if role is not CELERY for host in role.hosts}
-    webs = {f"flask{number}-ec2": FLASK for number in range(2, web_count + 1)}
+    webs = {f"flask{number}-ec2": FLASK for number in range(2, config.web_count + 1)}
+    if config.results == "elasticache":
+        del others[REDIS.hosts[0]]
     return others | webs | workers

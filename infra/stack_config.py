@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pulumi
 
@@ -13,8 +13,12 @@ from celeriac import topology
 
 Architecture = Literal["x86", "arm"]
 History = Literal["sqlite", "postgres"]
+Results = Literal["ec2", "elasticache"]
 
-HISTORIES: dict[str, History] = {"sqlite": "sqlite", "postgres": "postgres"}
+Choice = TypeVar("Choice", bound=str)
+
+HISTORIES: tuple[History, ...] = ("sqlite", "postgres")
+RESULTS: tuple[Results, ...] = ("ec2", "elasticache")
 
 SMALL: dict[Architecture, str] = {"x86": "t3.small", "arm": "t4g.small"}
 """The type of every host unless `instanceTypes` says otherwise: 2 GB, enough to build the image."""
@@ -56,6 +60,8 @@ class StackConfig:
     git_commit: str | None
     history: History
     database_class: str
+    results: Results
+    cache_type: str
     spot_workers: bool
     domain: str | None
     domain_zone: str
@@ -86,8 +92,10 @@ def read_stack_config() -> StackConfig:
         image=config.get("image"),
         git_url=git_url,
         git_commit=git_commit,
-        history=_history(config.get("history") or "sqlite"),
+        history=_one_of("history", config.get("history"), HISTORIES),
         database_class=config.get("databaseClass") or "db.t4g.micro",
+        results=_one_of("results", config.get("results"), RESULTS),
+        cache_type=config.get("cacheType") or "cache.t4g.small",
         spot_workers=bool(config.get_bool("spotWorkers", False)),
         domain=config.get("domain"),
         domain_zone=config.get("domainZone") or (config.get("domain") or "").partition(".")[2],
@@ -156,10 +164,12 @@ def _web_count(config: pulumi.Config) -> int:
     return count
 
 
-def _history(value: str) -> History:
-    if value not in HISTORIES:
-        raise StackConfigError(f"history is {value}; it is one of: {', '.join(HISTORIES)}")
-    return HISTORIES[value]
+def _one_of(key: str, value: str | None, choices: tuple[Choice, ...]) -> Choice:
+    """Find the choice; the first is the default."""
+    for choice in choices:
+        if choice == (value or choices[0]):
+            return choice
+    raise StackConfigError(f"{key} is {value}; it is one of: {', '.join(choices)}")
 
 
 def _instance_types(value: object, architecture: Architecture) -> Mapping[str, str]:

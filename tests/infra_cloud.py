@@ -15,6 +15,11 @@ INVOKES: dict[str, dict[str, object]] = {
 COMPUTED = {
     "aws:acm/certificate:Certificate": {"arn": "certificate"},
     "aws:acm/certificateValidation:CertificateValidation": {"certificateArn": "certificate"},
+    "aws:elasticache/parameterGroup:ParameterGroup": {"name": "{name}-parameters"},
+    "aws:elasticache/replicationGroup:ReplicationGroup": {
+        "primaryEndpointAddress": "redis.example.internal"
+    },
+    "aws:elasticache/subnetGroup:SubnetGroup": {"name": "{name}-subnets"},
     "aws:lb/loadBalancer:LoadBalancer": {"arn": "front", "dnsName": "front.aws", "zoneId": "elb"},
     "aws:lb/targetGroup:TargetGroup": {"arn": "webs"},
     "aws:route53/record:Record": {"fqdn": "{name}"},

@@ -130,3 +130,48 @@ def _listener(aws: Any, name: str, inputs: Inputs) -> Made:
         **secured,
     )["Listeners"][0]["ListenerArn"]
     return Made(arn, {"arn": arn}, lambda: aws.elbv2.delete_listener(ListenerArn=arn))
+
+
+def _recorded_alone(aws: Any, name: str, inputs: Inputs) -> Made:
+    """Make what moto does not know, or cannot remove, in name only."""
+    return Made(name, {"name": name}, lambda: None)
+
+
+for kind in ("parameterGroup:ParameterGroup", "subnetGroup:SubnetGroup", "userGroup:UserGroup"):
+    makes(f"aws:elasticache/{kind}")(_recorded_alone)
+
+
+@makes("aws:elasticache/user:User")
+def _user(aws: Any, name: str, inputs: Inputs) -> Made:
+    aws.elasticache.create_user(
+        UserId=inputs["userId"],
+        UserName=inputs["userName"],
+        Engine=inputs["engine"],
+        AccessString=inputs["accessString"],
+        Passwords=inputs["passwords"],
+    )
+    return Made(inputs["userId"], {}, lambda: aws.elasticache.delete_user(UserId=inputs["userId"]))
+
+
+@makes("aws:elasticache/replicationGroup:ReplicationGroup")
+def _cache(aws: Any, name: str, inputs: Inputs) -> Made:
+    aws.elasticache.create_replication_group(
+        ReplicationGroupId=name,
+        ReplicationGroupDescription=inputs["description"],
+        Engine=inputs["engine"],
+        EngineVersion=inputs["engineVersion"],
+        CacheNodeType=inputs["nodeType"],
+        NumCacheClusters=int(inputs["numCacheClusters"]),
+        AutomaticFailoverEnabled=inputs["automaticFailoverEnabled"],
+        MultiAZEnabled=inputs["multiAzEnabled"],
+        AtRestEncryptionEnabled=inputs["atRestEncryptionEnabled"],
+        TransitEncryptionEnabled=inputs["transitEncryptionEnabled"],
+        SecurityGroupIds=inputs["securityGroupIds"],
+        UserGroupIds=inputs["userGroupIds"],
+        Port=int(inputs["port"]),
+    )
+    return Made(
+        name,
+        {"primaryEndpointAddress": f"{name}.example.internal"},
+        lambda: aws.elasticache.delete_replication_group(ReplicationGroupId=name),
+    )

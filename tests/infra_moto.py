@@ -39,7 +39,7 @@ class Aws(Cloud):
     def __init__(self) -> None:
         super().__init__(preview=False)
         mock_aws().start()
-        for service in ("acm", "ec2", "elbv2", "iam", "rds", "route53", "ssm", "s3"):
+        for service in ("acm", "ec2", "elasticache", "elbv2", "iam", "rds", "route53", "ssm", "s3"):
             setattr(self, service, boto3.client(service))
         self.made: dict[tuple[str, str], Made] = {}
         self.ec2.register_image(Name=UBUNTU)
@@ -105,6 +105,12 @@ class Aws(Cloud):
                 if each["Config"]["PrivateZone"]
             ],
             "certificates": self.acm.list_certificates()["CertificateSummaryList"],
+            # One that is removed is "deleting" for good.
+            "caches": [
+                each
+                for each in self.elasticache.describe_replication_groups()["ReplicationGroups"]
+                if each["Status"] != "deleting"
+            ],
             "balancers": self.elbv2.describe_load_balancers()["LoadBalancers"],
             "targets": self.elbv2.describe_target_groups()["TargetGroups"],
         }

@@ -115,6 +115,7 @@ def import_all() -> None:
         ("acm", "Certificate"),
         ("ebs", "Volume"),
         ("ec2", "Instance"),
+        ("elasticache", "User"),
         ("iam", "Role"),
         ("lb", "LoadBalancer"),
         ("rds", "Instance"),

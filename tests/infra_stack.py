@@ -21,6 +21,7 @@ KEY = Path(__file__).parent / "infra" / "id_example.pub"
 
 OPTIONS = (
     ("history", "postgres"),
+    ("results", "elasticache"),
     ("spotWorkers", "true"),
     ("domain", "celeriac.example.org"),
     ("webCount", "2"),

@@ -5,6 +5,7 @@ import pytest
 from costs import (
     ADDRESS_HOUR_USD,
     BALANCER_HOUR_USD,
+    CACHE_HOUR_USD,
     DATABASE_GB_MONTH_USD,
     DATABASE_HOUR_USD,
     DISK_GB_MONTH_USD,
@@ -24,6 +25,8 @@ def _cost(stack: Stack) -> float:
     disks_gb += sum(each.inputs["size"] for each in stack.of("aws:ebs/volume:Volume"))
     hourly = sum(HOUR_USD[host["instanceType"]] + ADDRESS_HOUR_USD for host in hosts)
     hourly += BALANCER_HOUR_USD * len(stack.of("aws:lb/loadBalancer:LoadBalancer"))
+    for cache in stack.of("aws:elasticache/replicationGroup:ReplicationGroup"):
+        hourly += CACHE_HOUR_USD[cache.inputs["nodeType"]] * cache.inputs["numCacheClusters"]
     rest = ZONE_MONTH_USD
     for database in stack.of("aws:rds/instance:Instance"):
         hourly += DATABASE_HOUR_USD[database.inputs["instanceClass"]]

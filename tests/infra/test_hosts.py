@@ -141,6 +141,7 @@ def test_role_is_told_where_the_others_are_and_its_own_secrets_alone() -> None:
     assert _told(stack, "celery") == {
         "RABBITMQ_HOST": "rabbitmq-ec2.celeriac.internal",
         "REDIS_HOST": "redis-ec2.celeriac.internal",
+        "REDIS_SCHEME": "redis",
         "RABBITMQ_CELERY_PASSWORD": "SECRETrabbitmq-celery",
         "REDIS_CELERY_PASSWORD": "SECRETredis-celery",
         "CELERIAC_MESSAGE_KEYS": "stack:SECRETmessage-key",
@@ -149,6 +150,7 @@ def test_role_is_told_where_the_others_are_and_its_own_secrets_alone() -> None:
         "LISTEN_ON",
         "RABBITMQ_HOST",
         "REDIS_HOST",
+        "REDIS_SCHEME",
         "RABBITMQ_FLASK_PASSWORD",
         "REDIS_FLASK_PASSWORD",
         "CELERIAC_MESSAGE_KEYS",

@@ -1,5 +1,8 @@
 """What the options of a stack change in it."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from infra_stack import INGRESS, OPTIONS, Resource, Stack, deployed, secrets, texts
@@ -7,6 +10,7 @@ from infra_stack import INGRESS, OPTIONS, Resource, Stack, deployed, secrets, te
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
+ROOT = Path(__file__).parents[2]
 DATABASE = "aws:rds/instance:Instance"
 PARAMETER = "aws:ssm/parameter:Parameter"
 
@@ -75,6 +79,57 @@ def test_web_is_told_of_the_database_and_nobody_else_is() -> None:
     assert [each.name for each in stack.of(PARAMETER) if "HISTORY" in each.name] == [
         "flask-CELERIAC_HISTORY_URL"
     ]
+
+
+CACHE = "aws:elasticache/replicationGroup:ReplicationGroup"
+
+
+def test_results_are_in_a_service_and_on_no_host(stack: Stack) -> None:
+    cache = stack.one(CACHE)
+
+    assert "redis-ec2" not in stack.instances()
+    assert cache.inputs["securityGroupIds"] != []
+    assert cache.inputs["transitEncryptionEnabled"] is True
+    assert cache.inputs["atRestEncryptionEnabled"] is True
+    assert (cache.inputs["numCacheClusters"], cache.inputs["multiAzEnabled"]) == (2, True)
+    assert cache.protect
+
+
+def test_service_forgets_no_result_for_want_of_room() -> None:
+    stack = deployed(*OPTIONS)
+    parameters = stack.one("aws:elasticache/parameterGroup:ParameterGroup").inputs
+
+    assert parameters["parameters"] == [{"name": "maxmemory-policy", "value": "noeviction"}]
+    assert stack.one(CACHE).inputs["parameterGroupName"] == "redis-parameters"
+
+
+def test_roles_find_the_service_by_tls_and_alone() -> None:
+    stack = deployed(*OPTIONS)
+
+    assert stack.one(CACHE).inputs["securityGroupIds"] == ["securitygroup-redis"]
+    assert {each for each in _openings(stack, "redis") if each[0] != 22} == {
+        (6379, role) for role in ("flask", "celery", "flower")
+    }
+    for role in ("flask", "celery", "flower"):
+        assert _told(stack, f"{role}-REDIS_HOST") == "redis.example.internal"
+        assert _told(stack, f"{role}-REDIS_SCHEME") == "rediss"
+    assert not [each.name for each in stack.of(PARAMETER) if each.name.startswith("redis-")]
+
+
+def test_users_of_the_service_may_what_those_of_the_host_may() -> None:
+    stack = deployed(*OPTIONS)
+    text = (ROOT / "deploy" / "redis" / "users.acl").read_text(encoding="utf-8")
+    wanted = dict(re.findall(r"^user (flask|celery|flower) on >\S+ (.+)$", text, re.MULTILINE))
+    users = stack.of("aws:elasticache/user:User")
+
+    assert {each.inputs["userName"]: each.inputs["accessString"] for each in users} == {
+        name: f"on {rights}" for name, rights in wanted.items()
+    }
+    assert stack.one("aws:elasticache/userGroup:UserGroup").inputs["userIds"] == [
+        f"celeriac-dev-{name}" for name in wanted
+    ]
+    for user in users:
+        assert list(secrets(user.inputs)) == [f"SECRETredis-{user.inputs['userName']}"]
 
 
 def _openings(stack: Stack, group: str) -> set[tuple[int, str]]:
