@@ -21,7 +21,12 @@ HOST_SCRIPT = Path(__file__).parent / "host" / "rollout.sh"
 ORDER = (RABBITMQ, REDIS, CELERY, FLOWER, FLASK)
 """Workers know a new task before the web offers it."""
 
-RELEASE = ("**celeriac:infra:Release**", "**aws:ssm/parameter:Parameter::release")
+RELEASE = (
+    "**celeriac:infra:Release**",
+    "**aws:ssm/parameter:Parameter::release",
+    # Hosts may read the one bundle.
+    "**aws:iam/rolePolicy:RolePolicy**",
+)
 """Patterns of the URNs that a new version changes; hosts are none of them."""
 
 SSH_OPTIONS = ("-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=20")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -98,24 +99,25 @@ def test_host_that_does_not_go_back_is_named_and_the_others_go() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_rollout_changes_the_release_and_no_host() -> None:
+def test_rollout_changes_all_that_names_the_version_and_no_host() -> None:
     stack = deployed()
-    names = [pattern.strip("*") for pattern in rollout.RELEASE]
-    changed = {
-        each.type.rpartition(":")[2]
+    changed = [
+        each
         for each in stack.resources
-        if any(name in each.urn for name in names)
-    }
+        if any(fnmatchcase(each.urn, pattern) for pattern in rollout.RELEASE)
+    ]
+    named = [each for each in stack.resources if stack.outputs["version"] in str(each.inputs)]
 
-    assert changed == {
+    assert {each.urn for each in named} <= {each.urn for each in changed}
+    assert {each.type.rpartition(":")[2] for each in changed} == {
         "Release",
         "Bucket",
         "BucketPublicAccessBlock",
         "BucketObjectv2",
         "Parameter",
+        "RolePolicy",
     }
-    assert [each.name for each in stack.resources if each.urn.endswith(names[1])] == ["release"]
-    assert len(stack.outputs["version"]) == 40
+    assert [each.name for each in changed if each.type.endswith("Parameter")] == ["release"]
 
 
 @pytest.fixture
@@ -144,7 +146,8 @@ def test_rollout_publishes_the_version_and_sends_each_host_its_script(
     calls = commands.read_text().splitlines()
     assert calls[1].endswith(
         "up --yes --target **celeriac:infra:Release** "
-        "--target **aws:ssm/parameter:Parameter::release --stack dev"
+        "--target **aws:ssm/parameter:Parameter::release "
+        "--target **aws:iam/rolePolicy:RolePolicy** --stack dev"
     )
     sent = [call for call in calls if call.startswith("ssh ")]
     assert [call.split("ubuntu@")[1] for call in sent] == [
