@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from cache import COPIES
 from celeriac.topology import Role
+from database import LEAST_GB
 from plan import KEEPS_DATA
 from stack_config import StackConfig
 
@@ -51,7 +52,7 @@ def _services_month_usd(config: StackConfig) -> float | None:
     hourly, disks = BALANCER_HOUR_USD if config.domain else 0.0, 0.0
     if config.history == "postgres":
         hourly += DATABASE_HOUR_USD.get(config.database_class, math.nan)
-        disks = config.data_volume_gb * DATABASE_GB_MONTH_USD
+        disks = max(config.data_volume_gb, LEAST_GB) * DATABASE_GB_MONTH_USD
     if config.results == "elasticache":
         hourly += COPIES * CACHE_HOUR_USD.get(config.cache_type, math.nan)
     return None if math.isnan(hourly) else hourly * HOURS + disks

@@ -14,6 +14,8 @@ from tags import tags
 PORT = 5432
 VERSION = "17"
 BACKUP_DAYS = 7
+LEAST_GB = 20
+"""What RDS takes for a disk of this kind. Source: RDS user guide, "gp3 storage"."""
 NAME = "celeriac"
 
 
@@ -43,7 +45,7 @@ class Database(pulumi.ComponentResource):
             engine="postgres",
             engine_version=VERSION,
             instance_class=args.config.database_class,
-            allocated_storage=args.config.data_volume_gb,
+            allocated_storage=max(args.config.data_volume_gb, LEAST_GB),
             storage_type="gp3",
             storage_encrypted=True,
             db_name=NAME,

@@ -25,6 +25,7 @@ OPTIONS = (
     ("spotWorkers", "true"),
     ("domain", "celeriac.example.org"),
     ("webCount", "2"),
+    ("dataVolumeGb", "8"),
 )
 """All options at once: what is not the default."""
 

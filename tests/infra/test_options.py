@@ -48,6 +48,7 @@ def test_history_is_in_a_database_that_the_web_alone_reaches(stack: Stack) -> No
     assert database.inputs["publiclyAccessible"] is False
     assert database.inputs["storageEncrypted"] is True
     assert database.inputs["backupRetentionPeriod"] == 7
+    assert database.inputs["allocatedStorage"] == 20, "RDS takes no less"
     assert database.protect
     assert len(rules) == 1
     assert rules[0]["description"] == "history from flask"
