@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from access_app import AccessApp
-from celeriac.access import Role
+from celeriac.access import Role, Scope
 
 Count = Callable[[str, int], None]
 """Counts how many of a kind were tried."""
@@ -55,6 +55,21 @@ def clients(web: AccessApp) -> dict[Role | None, FlaskClient]:
         client.environ_base["HTTP_AUTHORIZATION"] = bearer
         found[role] = client
     return found
+
+
+QUEUES = ("fast", "faster")
+"""The queues that the limited operator may use, which no task goes to by itself."""
+FOREIGN_TASK = "email.send"
+"""A task that they may not use."""
+
+
+def limited(web: AccessApp) -> FlaskClient:
+    """Give a program of an operator who is limited to some tasks and queues."""
+    client = web.app.test_client()
+    scope = Scope(tasks=("text.*",), queues=QUEUES)
+    bearer = web.bearer(str(Role.OPERATOR), Role.OPERATOR, scope)["Authorization"]
+    client.environ_base["HTTP_AUTHORIZATION"] = bearer
+    return client
 
 
 def status_of(answer: TestResponse) -> int:

@@ -280,3 +280,8 @@ class InvalidInputError(CeleriacError):
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         super().__init__("; ".join(f"{p.pointer or '/'}: {p.detail}" for p in problems))
         self.problems = tuple(problems)
+
+    @property
+    def by_field(self) -> dict[str, str]:
+        """Give what is wrong by the name of its field, as a form shows it."""
+        return {each.pointer.strip("/"): each.detail for each in self.problems}

@@ -8,7 +8,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from access_app import CHEAP, AccessApp, access_app
-from attack import Count
+from attack import QUEUES, Count
 from celeriac.access import Role, passwords
 from celeriac.runs import Runs
 from celeriac.settings import load_settings
@@ -34,6 +34,7 @@ def web(
     folder = tmp_path_factory.mktemp("web")
     urls = {"broker_url": valkey_server.url, "redis_url": valkey_server.url.replace("/0", "/1")}
     quick: dict[str, Any] = {"max_wait_s": 0, "publish_timeout_s": 2.5, "data_dir": folder, **urls}
+    quick["queues"] = ",".join(QUEUES)
     quick["rate_limit"] = "off"  # An attack of thousands of requests would meet nothing else.
     history = f"sqlite:///{folder}/history.db"
     runs = Runs.of(load_settings(join_stack=False, history_url=history, **quick))

@@ -63,8 +63,7 @@ def create_token() -> Page:
     try:
         token, text = access().tokens.create(who, _user(), asked_token())
     except InvalidInputError as error:
-        problems = {each.pointer.strip("/"): each.detail for each in error.problems}
-        return _page(problems=problems)
+        return _page(problems=error.by_field)
     return _page(made=token, text=text)
 
 

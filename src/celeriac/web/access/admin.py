@@ -39,8 +39,7 @@ def add_user() -> Page:
             person(), request.form.get("name", ""), asked_role(), asked_scope()
         )
     except InvalidInputError as error:
-        problems = {each.pointer.strip("/"): each.detail for each in error.problems}
-        return _users_page(problems=problems)
+        return _users_page(problems=error.by_field)
     return _users_page(linked=user.name, link=_link(user.name))
 
 

@@ -71,8 +71,7 @@ def follow(secret: str) -> BaseResponse | Page:
             secret, typed["name"], typed["password"], request.remote_addr or ""
         )
     except InvalidInputError as error:
-        problems = {each.pointer.strip("/"): each.detail for each in error.problems}
-        return render_template("welcome.html", name=name, typed=typed, problems=problems), 422
+        return render_template("welcome.html", name=name, typed=typed, problems=error.by_field), 422
     return begin(user, Means.LINK, url_for("home.show"))
 
 
