@@ -8,7 +8,8 @@ import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,6 +59,8 @@ COMMANDS = (
     ["users", "list"], ["tokens", "list"], ["audit", "list"], ["tasks"],
 )  # fmt: skip
 WITHIN_S = 240
+AT_ONCE = 8
+"""How many pages are asked for together, and half as many commands."""
 
 
 def _forms(secret: str) -> set[str]:
@@ -202,16 +205,26 @@ class Attack:
 
     def look_everywhere(self, when: str) -> None:
         """Keep what every page answers, to a person and, where it is an API's, to a program."""
-        for page in PAGES:
-            if page.startswith("/api/"):
-                answer = self.ask(page, Authorization=f"Bearer {self.token}")
-            else:
-                answer = self.ask(page, Accept="text/html")
-            # A page may lead to itself, so that somebody tries again.
-            own = self._without_own(answer).replace(f'href="{page}"', "")
-            self.outputs.texts[f"{page} with {when}"] = own
+        with ThreadPoolExecutor(AT_ONCE) as asking:  # Where something is away, most of it waits.
+            for page, answer in zip(PAGES, asking.map(self._look, PAGES), strict=True):
+                self.outputs.texts[f"{page} with {when}"] = answer
         as_json = self.ask(f"/welcome/{FAULT}", Accept="application/json")
         self.outputs.texts[f"a failing link as JSON with {when}"] = as_json
+
+    def _look(self, page: str) -> str:
+        if page.startswith("/api/"):
+            answer = self.ask(page, Authorization=f"Bearer {self.token}")
+        else:
+            answer = self.ask(page, Accept="text/html")
+        # A page may lead to itself, so that somebody tries again.
+        return self._without_own(answer).replace(f'href="{page}"', "")
+
+    def run_commands(self, when: str, commands: Sequence[Sequence[str]]) -> None:
+        """Keep what each command prints."""
+        with ThreadPoolExecutor(AT_ONCE // 2) as running:
+            printed = running.map(lambda words: self.command(*words), commands)
+            for words, text in zip(commands, printed, strict=True):
+                self.outputs.texts[f"{' '.join(words)}{when}"] = text
 
     def command(self, *words: str) -> str:
         """Run a command, and give what it prints."""
@@ -268,8 +281,7 @@ def attack(places: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                     "text.reverse", {"text": "x"}
                 )
                 found.look_everywhere(f"no {name}")
-                for words in (["doctor"], ["runs", "list"]):
-                    found.outputs.texts[f"{words} without {name}"] = found.command(*words)
+                found.run_commands(f" without {name}", (["doctor"], ["runs", "list"]))
             eventually(lambda: "503" not in found.ask("/readyz")[:3], deadline_s=WITHIN_S)
         refused = _says(stack, "ACCESS_REFUSED", "invalid username-password pair")
         with _failing(
@@ -278,11 +290,9 @@ def attack(places: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ):
             eventually(refused, deadline_s=WITHIN_S)
             found.look_everywhere("wrong passwords")
-            for words in COMMANDS:
-                found.outputs.texts[f"{words} with wrong passwords"] = found.command(*words)
+            found.run_commands(" with wrong passwords", COMMANDS)
         eventually(lambda: "503" not in found.ask("/readyz")[:3], deadline_s=WITHIN_S)
-        for words in COMMANDS:
-            found.outputs.texts[" ".join(words)] = found.command(*words)
+        found.run_commands("", COMMANDS)
         found.outputs.texts["flower"] = _flower(found)
         found.outputs.texts["celery"] = _celery(found)
         yield found
