@@ -146,6 +146,7 @@ def network(web: AccessApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(requests.Session, "get_adapter", lambda _, url: adapter)
     monkeypatch.setattr(typer, "get_app_dir", lambda name: str(tmp_path / "config" / name))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CELERIAC_HISTORY_URL")
     return adapter
 
 
