@@ -101,7 +101,7 @@ def test_own_page_needs_no_scrolling_sideways_on_a_phone(
     phone: Page, stack: RunningStack, access: Access
 ) -> None:
     otto = access.users.get("otto")
-    access.tokens.create(ROOT, otto, TokenOrder("nightly import of everything", Role.OPERATOR))
+    access.tokens.create(ROOT, otto, TokenOrder("every report of the night", Role.OPERATOR))
     detail = {"filter": {"task": ["reports.some.long.name"]}, "all": False}
     address = "2001:db8:1234:5678:9abc:def0:1234:5678"
     done = Entry("otto", "token", "runs.resubmit", "", address, "0123456789ab", detail=detail)
