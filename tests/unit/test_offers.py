@@ -1,13 +1,14 @@
 """Pages offer what works for whoever looks at them, and leave out what they would be refused."""
 
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from access_app import CHEAP, AccessApp, access_app
-from celeriac.access import Role, Scope, passwords
+from celeriac.access import Entry, Role, Scope, passwords
 from celeriac.runs import Queue, Runs
 from celeriac.settings import load_settings
 from celeriac.web.access.gate import may
@@ -86,3 +87,13 @@ def test_call_for_the_shell_shows_a_token_where_people_sign_in(web: AccessApp) -
     page = _page(web, TASK, Role.OPERATOR)
 
     assert "-H &#34;Authorization: Bearer $CELERIAC_TOKEN&#34;" in page
+
+
+def test_audit_trail_shows_a_filter_as_it_was_sent(web: AccessApp) -> None:
+    web.add("ada", Role.ADMIN)
+    detail = {"filter": '{"task": ["a"]}', "all": True}
+    web.access.audit.record([Entry("eve", "password", "runs.act", detail=detail)])
+
+    page = unescape(web.signed_in("ada").get("/admin/audit").text)
+
+    assert 'filter <code>{"task": ["a"]}</code> all <code>true</code>' in page
