@@ -145,7 +145,7 @@ def test_memory_is_bounded_whoever_asks() -> None:
 
     assert len(rate._left) == 5
     assert sum(rate.spend(str(MOST_KEPT + 4))[0] for _ in range(11)) == 9
-    assert len(rate._counts._own._storage.storage) <= MOST_KEPT
+    assert len(rate._counts._own.storage.storage) <= MOST_KEPT
 
 
 def test_threads_that_ask_at_once_lose_nothing() -> None:

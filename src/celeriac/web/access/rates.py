@@ -83,13 +83,15 @@ class SharedCounts:
 class _Own(FixedWindowRateLimiter):
     """Counts of this process alone, and of no more than can be remembered."""
 
+    storage: MemoryStorage
+
     def __init__(self) -> None:
-        self._storage = MemoryStorage()
-        super().__init__(self._storage)
+        super().__init__(MemoryStorage())
 
     def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
-        if len(self._storage.storage) >= MOST_KEPT:
-            self._storage.reset()
+        if len(self.storage.storage) >= MOST_KEPT:
+            # To empty the old one would trip its thread, which may be going through it.
+            self.storage = MemoryStorage()
         return super().hit(item, *identifiers, cost=cost)
 
 
