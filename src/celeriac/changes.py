@@ -106,8 +106,8 @@ def write_change(client: Any, change: Change, send: Send = send_alone) -> Verdic
     try:
         answer = send(client, ("EVALSHA", _SHA, *call))
     except (ConnectionError, TimeoutError):
-        # The client knows how often to try again, and how long to wait before.
-        answer = client.evalsha(_SHA, *call)
+        # The client knows how often to try again; the server that it finds may lack the script.
+        answer = client.eval(_SCRIPT, *call)
     if isinstance(answer, NoScriptError):
         answer = client.eval(_SCRIPT, *call)
     return _verdict(answer)

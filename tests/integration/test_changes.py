@@ -209,30 +209,38 @@ def test_run_that_takes_longer_than_results_are_kept_is_not_lost(backend: RunBac
     assert state_of(backend) == states.SUCCESS
 
 
-def _lose_next_answer(backend: RunBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    send = backend.client.evalsha
+def _lose_next_answer(
+    backend: RunBackend, monkeypatch: pytest.MonkeyPatch, *, forget: bool = False
+) -> None:
+    """Have the server carry out what comes next, and perhaps be another one after it."""
+    read = redis.Connection.read_response
 
-    def evalsha(*call: Any) -> Any:
-        monkeypatch.setattr(backend.client, "evalsha", send)
-        send(*call)
+    def lose(connection: redis.Connection, *args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(redis.Connection, "read_response", read)
+        read(connection, *args, **kwargs)
+        if forget:
+            backend.client.script_flush()
         raise redis.ConnectionError("The answer is lost.")
 
-    monkeypatch.setattr(backend.client, "evalsha", evalsha)
+    monkeypatch.setattr(redis.Connection, "read_response", lose)
 
 
+@pytest.mark.parametrize("forget", [False, True], ids=["same-server", "next-server"])
 @pytest.mark.parametrize("end", [states.SUCCESS, states.FAILURE, states.RETRY])
 def test_lines_are_written_once_though_the_answer_is_lost(
-    backend: RunBackend, monkeypatch: pytest.MonkeyPatch, end: str
+    backend: RunBackend, monkeypatch: pytest.MonkeyPatch, end: str, forget: bool
 ) -> None:
     lines = [Event("one", EventKind.LOG, datetime.now(UTC), {"text": "a line"})]
     monkeypatch.setattr(
         "celeriac.backend.lines_of_ending", lambda *_: [lines.pop()] if lines else []
     )
     store(backend, states.STARTED)
-    _lose_next_answer(backend, monkeypatch)
+    _lose_next_answer(backend, monkeypatch, forget=forget)
 
     store(backend, end)
 
+    assert redis.Connection.read_response.__name__ == "read_response", "no answer was lost"
+    assert state_of(backend) == end
     assert [event.kind for event in events(backend)].count(EventKind.LOG) == 1
 
 

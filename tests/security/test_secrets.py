@@ -412,4 +412,4 @@ def test_what_would_show_secrets_was_provoked(attack: Attack) -> None:
 def test_doctor_finds_no_secret_and_says_how_much_it_searched(attack: Attack) -> None:
     said = attack.outputs.texts["doctor"]
 
-    assert re.search(r"secrets +the 7 that the settings hold: none in [0-9,]{3,} lines", said), said
+    assert re.search(r"secrets +the 8 that the settings hold: none in [0-9,]{3,} lines", said), said
