@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -105,3 +106,35 @@ def test_run_is_ended_from_outside_before_or_while_it_is_executed(
     with pytest.raises(EndedError):
         coroutines.wait_for(task, forever())
     assert coroutines.forget("run") is tell
+
+
+@pytest.mark.parametrize("limits", [(0.05, 60), (None, 0.05)], ids=["soft", "hard"])
+@pytest.mark.parametrize("inside", [False, True], ids=["group-waits", "body-waits"])
+def test_what_a_coroutine_began_ends_with_it(
+    coroutines: Coroutines, task: Any, limits: tuple[float | None, float], inside: bool
+) -> None:
+    began: list[asyncio.Task[None]] = []
+
+    async def begins() -> None:
+        async with asyncio.TaskGroup() as group:
+            began.append(group.create_task(forever()))
+            if inside:
+                await forever()
+
+    coroutines.expect("run", Limits(*limits))
+    with pytest.raises((EndedError, SoftTimeLimitExceeded, BaseExceptionGroup)):
+        coroutines.wait_for(task, begins())
+    assert began[0].cancelled()
+
+
+def test_coroutine_that_goes_on_after_its_end_has_no_other(
+    coroutines: Coroutines, task: Any
+) -> None:
+    async def goes_on() -> str:
+        with suppress(asyncio.CancelledError):
+            await forever()
+        return "went on"
+
+    coroutines.expect("run", Limits(None, 0.01))
+    with pytest.raises(EndedError):
+        coroutines.wait_for(task, goes_on())

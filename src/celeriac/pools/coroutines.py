@@ -36,6 +36,10 @@ class EndedError(BaseException):
     """The run was ended from outside, and whoever did so has told of its end."""
 
 
+class _TakesTooLongError(SoftTimeLimitExceeded, asyncio.CancelledError):
+    """The soft limit as a coroutine gets it: what asyncio waits with lets go as by a cancel."""
+
+
 @dataclass(eq=False)
 class Limits:
     """How long a coroutine may take, and who hears that it took longer; 0 and None are for ever."""
@@ -62,9 +66,13 @@ class Steps:
         self._awaited_by = asyncio.current_task()
         timers = self._timers(asyncio.get_running_loop())
         try:
-            return await self, None
+            value = await self
+            # One that goes on after its end was told has no other end.
+            return value, self._ended
+        except _TakesTooLongError as error:
+            return None, SoftTimeLimitExceeded(*error.args).with_traceback(error.__traceback__)
         except BaseException as error:
-            return None, error
+            return None, self._ended or error
         finally:
             self._awaited_by = None
             for timer in timers:
@@ -84,7 +92,7 @@ class Steps:
     def _exceed_soft(self) -> None:
         limit_s = self._limits.soft_s or 0
         self._limits.tell(True, limit_s)
-        self.interrupt(SoftTimeLimitExceeded(limit_s))
+        self.interrupt(_TakesTooLongError(limit_s))
 
     def _exceed_hard(self) -> None:
         self._limits.tell(False, self._limits.hard_s or 0)
@@ -115,9 +123,13 @@ class Steps:
             stack.pop()
             _tasks.pop()
 
+    @property
+    def _ended(self) -> EndedError | None:
+        return self._error if isinstance(self._error, EndedError) else None
+
     def _translated(self, error: BaseException) -> BaseException:
-        """Give what an interruption stands for; to the coroutine itself it is no cancellation."""
-        if self._error is None or not isinstance(error, asyncio.CancelledError):
+        """Give the coroutine its soft limit for the cancel that stands for it."""
+        if self._error is None or self._ended or not isinstance(error, asyncio.CancelledError):
             return error
         error, self._error = self._error, None
         if self._awaited_by is not None:
