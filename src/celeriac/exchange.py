@@ -25,11 +25,11 @@ def send_alone(client: Any, command: Command) -> Any:
     Raises:
         redis.ConnectionError, redis.TimeoutError: it may have been carried out.
     """
-    return exchange(client, [command])[0]
+    return exchange(client, [packed(command)])[0]
 
 
-def exchange(client: Any, commands: Sequence[Command]) -> list[Any]:
-    """Send commands in one go and give their answers; an error is the answer of its command.
+def exchange(client: Any, commands: Sequence[bytes]) -> list[Any]:
+    """Send packed commands in one go and give their answers; an error is the answer of its own.
 
     Nothing is tried again.
 
@@ -39,7 +39,7 @@ def exchange(client: Any, commands: Sequence[Command]) -> list[Any]:
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
-        connection.send_packed_command([b"".join(map(packed, commands))])
+        connection.send_packed_command([b"".join(commands)])
         return [_answer(connection) for _ in commands]
     except BaseException:
         # What is still to come would be taken for the answer of who has the connection next.
@@ -66,7 +66,7 @@ def _answer(connection: Any) -> Any:
 class _Call:
     """What one thread has to say, and waits for."""
 
-    command: Command
+    command: bytes
     is_over: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
     answer: Any = None
@@ -92,7 +92,7 @@ class SharedExchange:
         Raises:
             redis.ConnectionError, redis.TimeoutError: it may have been carried out.
         """
-        call = _Call(command)
+        call = _Call(packed(command))
         with self._lock:
             self._client = self._client or client
             self._waiting.append(call)

@@ -82,15 +82,15 @@ def test_a_command_is_packed_as_redis_reads_it() -> None:
 def test_commands_go_in_one_go_and_an_error_is_the_answer_of_its_own() -> None:
     refused = ResponseError("no")
     connection = FakeConnection([b"one", refused, b"three"])
-    assert exchange(client(connection), [["A"], ["B"], ["C"]]) == [b"one", refused, b"three"]
-    assert connection.sent == packed(["A"]) + packed(["B"]) + packed(["C"])
+    assert exchange(client(connection), [b"A", b"B", b"C"]) == [b"one", refused, b"three"]
+    assert connection.sent == b"ABC"
     assert connection.told == ["release"]
 
 
 def test_a_connection_whose_answer_did_not_come_is_not_used_again() -> None:
     connection = FakeConnection([b"one", ConnectionError("gone")])
     with pytest.raises(ConnectionError):
-        exchange(client(connection), [["A"], ["B"]])
+        exchange(client(connection), [b"A", b"B"])
     assert connection.told == ["disconnect", "release"]
 
 
@@ -108,4 +108,11 @@ def test_error_of_an_exchange_reaches_each_whose_command_was_in_it() -> None:
         sent = [threads.submit(shared.send, client(server), ["ECHO", n]) for n in range(50)]
         assert all(isinstance(each.exception(10), ConnectionError) for each in sent)
     server.error = None
+    assert shared.send(client(server), ["ECHO", 1]) == b"1"
+
+
+def test_command_that_cannot_be_sent_holds_nobody_up() -> None:
+    server, shared = FakeServer(), SharedExchange()
+    with pytest.raises(UnicodeEncodeError):
+        shared.send(client(server), ["ECHO", "\udcff"])
     assert shared.send(client(server), ["ECHO", 1]) == b"1"
