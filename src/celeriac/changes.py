@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
-from redis.exceptions import ConnectionError, NoScriptError, TimeoutError
+from redis.exceptions import NoScriptError
 
 from celeriac.events import (
     KEEP_WAITING_S,
@@ -103,11 +103,7 @@ def write_change(client: Any, change: Change, send: Send = send_alone) -> Verdic
         redis.RedisError: no answer came; the change may have been written, and may come again.
     """
     call = _call(change)
-    try:
-        answer = send(client, ("EVALSHA", _SHA, *call))
-    except (ConnectionError, TimeoutError):
-        # The client knows how often to try again; the server that it finds may lack the script.
-        answer = client.eval(_SCRIPT, *call)
+    answer = send(client, ("EVALSHA", _SHA, *call))
     if isinstance(answer, NoScriptError):
         answer = client.eval(_SCRIPT, *call)
     return _verdict(answer)

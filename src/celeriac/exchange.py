@@ -31,16 +31,20 @@ def send_alone(client: Any, command: Command) -> Any:
 def exchange(client: Any, commands: Sequence[bytes]) -> list[Any]:
     """Send packed commands in one go and give their answers; an error is the answer of its own.
 
-    Nothing is tried again.
+    Where an answer does not come, all are tried again as often as the client would.
 
     Raises:
         redis.ConnectionError, redis.TimeoutError: any of them may have been carried out.
     """
     pool = client.connection_pool
     connection = pool.get_connection()
-    try:
+
+    def once() -> list[Any]:
         connection.send_packed_command([b"".join(commands)])
         return [_answer(connection) for _ in commands]
+
+    try:
+        return list(connection.retry.call_with_retry(once, lambda _: connection.disconnect()))
     except BaseException:
         # What is still to come would be taken for the answer of who has the connection next.
         connection.disconnect()
