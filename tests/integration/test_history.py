@@ -3,7 +3,9 @@
 import json
 import random
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +89,14 @@ def test_apply_takes_events_of_anybody(history: History) -> None:
     history.apply(events)
 
     assert len(history.find().runs) == 1, "identifiers are cut alike"
+
+
+def test_tables_of_several_histories_are_made_at_the_same_time(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path}/{number}/history.db" for number in range(8)]
+    with ThreadPoolExecutor(len(urls)) as threads:
+        list(threads.map(lambda url: History(url).migrate(), urls))
+
+    assert not any(History(url).find().runs for url in urls)
 
 
 def test_apply_keeps_the_newest_log_lines_and_each_once(history_url: str) -> None:

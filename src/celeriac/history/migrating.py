@@ -1,6 +1,7 @@
 """Bringing the tables up to date: any process may do it when it starts, and any two at once."""
 
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -13,6 +14,9 @@ from celeriac.errors import ConfigurationError
 from celeriac.history.database import POSTGRESQL, Database
 
 FOLDER = Path(__file__).parent / "migrations"
+
+_one_at_a_time = Lock()
+"""alembic keeps what it works on in its modules, so two threads would take it from each other."""
 
 
 def migrate(database: Database) -> None:
@@ -34,7 +38,8 @@ def migrate(database: Database) -> None:
         if database.dialect == POSTGRESQL:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
         config.attributes["connection"] = connection
-        _upgrade(config)
+        with _one_at_a_time:
+            _upgrade(config)
 
 
 def _version(connection: Connection) -> str | None:
