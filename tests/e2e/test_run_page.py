@@ -14,7 +14,7 @@ from eventually import eventually
 from running_stack import RunningStack
 from screenshots import shot
 
-ENDS_WITHIN_MS = 30_000
+ENDS_WITHIN_MS = 60_000
 IS_AT_END = "e => e.scrollTop + e.clientHeight >= e.scrollHeight - 24"
 
 

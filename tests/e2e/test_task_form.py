@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from mail_server import SmtpServer
 from running_stack import RunningStack
 
-ENDS_WITHIN_MS = 30_000
+ENDS_WITHIN_MS = 60_000
 NewPage = Callable[..., Page]
 
 
