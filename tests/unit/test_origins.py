@@ -1,6 +1,7 @@
 """Changes that a page of another site asks for, without any body that would give it away."""
 
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import pytest
@@ -13,8 +14,12 @@ from celeriac.settings import load_settings
 from celeriac.web import create_app
 from celeriac.web.origins import SAFE
 
+FOLDER = TemporaryDirectory()
 SETTINGS = load_settings(
-    join_stack=False, broker_url="redis://localhost/0", redis_url="redis://localhost/1"
+    join_stack=False,
+    broker_url="redis://localhost/0",
+    redis_url="redis://localhost/1",
+    history_url=f"sqlite:///{FOLDER.name}/history.db",
 )
 # Nothing of it is reached: a view that begins to work fails at once.
 APP = create_app(SETTINGS, cast(Runs, NO_RUNS))
