@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from access_app import CHEAP, PASSWORD, ROOT, AccessApp, access_app, send
-from celeriac.access import Entry, Means, Role, passwords
+from celeriac.access import Entry, Means, Role, Scope, passwords
 from celeriac.access.links import Links
 from celeriac.web.access.cookie import BOUND, PLAIN
 from celeriac.web.access.gate import way_back
@@ -325,6 +325,41 @@ def test_role_that_shrinks_and_a_user_that_is_disabled_count_at_once(web: Access
     assert client.get("/admin/users").status_code == 403
     web.access.users.disable(ROOT, "ada")
     assert client.get("/account").status_code == 401
+
+
+def test_same_form_sent_again_makes_no_other_token(web: AccessApp) -> None:
+    web.add("ada", Role.OPERATOR)
+    client = web.signed_in("ada")
+    form = {"label": "nightly", "role": "viewer", "days": "30", "form": "a form"}
+
+    first = send(client, "/account/tokens", "/account", **form)
+    again = send(client, "/account/tokens", "/account", **form)
+
+    assert "cel_" in first.text and again.status_code == 303
+    assert len(web.access.tokens.all()) == 1
+    assert 'name="form" value="' in client.get("/account").text
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "queues"),
+    [
+        ({}, 303, ("fast",)),
+        ({"queues": ""}, 422, ("fast",)),
+        ({"tasks": "", "queues": ""}, 303, None),
+    ],
+)
+def test_limits_stay_that_a_form_does_not_give(
+    web: AccessApp, fields: dict[str, str], status: int, queues: tuple[str, ...] | None
+) -> None:
+    web.add("root", Role.ADMIN)
+    web.access.users.add(ROOT, "eve", Role.OPERATOR, Scope.of_words((), ("fast",)))
+
+    changed = send(
+        web.signed_in("root"), "/admin/users/eve", "/admin/users", role="viewer", **fields
+    )
+
+    assert changed.status_code == status
+    assert web.access.users.get("eve").scope.queues == queues
 
 
 def test_person_makes_and_revokes_a_token_of_their_own(web: AccessApp) -> None:

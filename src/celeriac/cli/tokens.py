@@ -1,6 +1,7 @@
 """`celeriac tokens ...`: what programs show instead of a password."""
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -59,8 +60,9 @@ def create_token(
     if as_json:
         print(json.dumps({**token.as_json(), "token": text}))
     else:
-        print(f"Keep it now: it is shown this once. `celeriac tokens revoke {token.id}` ends it.")
         print(text)
+        words = f"Keep it now: it is shown this once. `celeriac tokens revoke {token.id}` ends it."
+        print(words, file=sys.stderr)
 
 
 @app.command("revoke")

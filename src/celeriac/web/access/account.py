@@ -1,8 +1,9 @@
 """The page of one's own: what one may do, sessions, password, tokens, and what one has done."""
 
+import secrets
 from typing import Final
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from celeriac.access import AuditFilter, Role, User
@@ -17,6 +18,7 @@ from celeriac.web.context import access, keeper
 account = Blueprint("account", __name__)
 
 Page = str | tuple[str, int]
+MADE_BY: Final = "token-form"
 LATEST: Final = 20
 """How many entries of one's own audit trail are shown at once."""
 
@@ -57,13 +59,17 @@ def change_password() -> BaseResponse | Page:
 
 
 @account.post("/account/tokens")
-def create_token() -> Page:
-    """Make a token, and show it once."""
-    who = person()
+def create_token() -> Page | BaseResponse:
+    """Make a token, and show it once; the same form sent again, by a reload, makes no other."""
+    who, form = person(), request.form.get("form")
+    if form and form == session.get(MADE_BY):
+        flash("That token was made already, and is not shown again.")
+        return redirect(url_for("account.show"), 303)
     try:
         token, text = access().tokens.create(who, _user(), asked_token())
     except InvalidInputError as error:
         return _page(problems=error.by_field)
+    session[MADE_BY] = form
     return _page(made=token, text=text)
 
 
@@ -89,6 +95,7 @@ def _page(*, problems: dict[str, str] | None = None, **more: object) -> Page:
         told=access().audit.find(AuditFilter(user.name), request.args.get("cursor"), LATEST),
         role_choices=[(role, role) for role in Role if user.role.includes(role)],
         lifetimes=LIFETIMES,
+        form=secrets.token_hex(8),
         problems=problems or {},
         **more,
     )

@@ -10,7 +10,7 @@ from celeriac.access import AuditFilter, Role
 from celeriac.errors import InvalidInputError
 from celeriac.runs import instant_of
 from celeriac.web.access.gate import person
-from celeriac.web.access.orders import asked_role, asked_scope
+from celeriac.web.access.orders import asked_role, asked_scope, changed_scope
 from celeriac.web.context import access
 from celeriac.web.public_address import public_address
 
@@ -46,7 +46,7 @@ def add_user() -> Page:
 @admin.post("/admin/users/<name>")
 def change_user(name: str) -> BaseResponse:
     """Change what a user may do."""
-    access().users.change(person(), name, asked_role(), asked_scope())
+    access().users.change(person(), name, asked_role(), changed_scope())
     flash(f"{name} is {asked_role()} from now on.")
     return redirect(url_for("admin.users"), 303)
 

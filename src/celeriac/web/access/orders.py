@@ -34,6 +34,19 @@ def asked_scope() -> Scope:
     return Scope.of_words(tasks, queues)
 
 
+def changed_scope() -> Scope | None:
+    """Read limits that may be there already; without its fields a form leaves them as they are.
+
+    Raises:
+        InvalidInputError: one of the two is given alone, or does not fit.
+    """
+    missing = [name for name in ("tasks", "queues") if name not in request.form]
+    if len(missing) == 1:
+        problem = FieldProblem(f"/{missing[0]}", "Give it, too; empty, it lifts the limit.")
+        raise InvalidInputError([problem])
+    return None if missing else asked_scope()
+
+
 def asked_token() -> TokenOrder:
     """Read what a new token shall be.
 
