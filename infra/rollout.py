@@ -31,6 +31,9 @@ RELEASE = (
 
 SSH_OPTIONS = ("-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=20")
 
+WENT_BACK = 3
+"""The exit code of host/rollout.sh that no command which fails has, nor SSH."""
+
 NEXT = "The stack names the refused version until another: check one out and run `make rollout`"
 
 Transport = Callable[[str, str], int]
@@ -75,7 +78,7 @@ def roll_out(hosts: list[str], transport: Transport, check: Callable[[], None]) 
 
 
 def _refused(host: str, code: int) -> str:
-    if code == 1:
+    if code == WENT_BACK:
         return f"{host} was not healthy with the new version, and runs the one before again"
     return (
         f"{host} did not take the new version (exit code {code}), and what it runs is not known: "

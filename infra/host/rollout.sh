@@ -2,7 +2,8 @@
 # `make rollout` sends this to a host and runs it as root:
 #   forward   to the version that the stack names now, or back where that one is not healthy
 #   back      to the version before, since another host has refused the new one
-# Exit codes of forward: 1, it went back; 2, not even that worked.
+# Exit codes of forward: 3, it went back; 2, not even that worked. Any other is that of a command
+# which failed.
 set -euo pipefail
 
 readonly STATE=/var/lib/celeriac
@@ -26,7 +27,7 @@ forward)
     rm -f "$STATE/refused"
     start && exit 0
     back || exit 2
-    exit 1
+    exit 3
     ;;
 back) back ;;
 *) exit 64 ;;

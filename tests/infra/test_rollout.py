@@ -63,7 +63,7 @@ def test_further_hosts_come_with_their_role() -> None:
 
 
 def test_version_that_a_host_refuses_reaches_no_other_and_leaves_those_before() -> None:
-    hosts = Hosts(worker1_forward=1)
+    hosts = Hosts(worker1_forward=3)
 
     with pytest.raises(deploy.DeployError, match=r"worker1-ec2 was not healthy.*run the version"):
         rollout.roll_out(IN_ORDER, hosts, lambda: None)
@@ -71,10 +71,11 @@ def test_version_that_a_host_refuses_reaches_no_other_and_leaves_those_before() 
     assert hosts.asked[3:] == [("redis-ec2", "back"), ("rabbitmq-ec2", "back")]
 
 
-def test_host_that_nobody_reaches_is_told_as_such() -> None:
-    hosts = Hosts(rabbitmq_forward=255)
+@pytest.mark.parametrize("code", [1, 2, 255], ids=["a command", "both versions", "SSH"])
+def test_host_of_which_nobody_knows_what_it_runs_is_told_as_such(code: int) -> None:
+    hosts = Hosts(rabbitmq_forward=code)
 
-    with pytest.raises(deploy.DeployError, match=r"exit code 255.*startup\.log.*No other host"):
+    with pytest.raises(deploy.DeployError, match=rf"code {code}\).*startup\.log.*No other host"):
         rollout.roll_out(IN_ORDER, hosts, lambda: None)
 
     assert hosts.asked == [("rabbitmq-ec2", "forward")]
@@ -212,7 +213,7 @@ def test_host_goes_back_from_a_version_that_is_not_healthy(machine: HostMachine)
 
     done = machine.roll("forward")
 
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr
     assert _runs(machine) == OLD
     assert (machine.root / "var/lib/celeriac/ready").exists()
 
@@ -251,6 +252,15 @@ def test_host_on_which_nothing_is_healthy_says_so(machine: HostMachine) -> None:
 
     assert machine.roll("forward").returncode == 2
     assert "start the role celery" in machine.read("var/lib/celeriac/failed")
+
+
+@linux
+def test_host_that_was_never_healthy_does_not_say_that_it_went_back(machine: HostMachine) -> None:
+    (machine.root / "var/lib/celeriac/release.good").unlink()
+    _release(machine, NEW)
+
+    assert machine.roll("forward").returncode == 1
+    assert _runs(machine) == OLD
 
 
 def test_without_pulumi_it_is_told_how_to_get_it(
