@@ -2,8 +2,8 @@
 # `make rollout` sends this to a host and runs it as root:
 #   forward   to the version that the stack names now, or back where that one is not healthy
 #   back      to the version before, since another host has refused the new one
-# Exit codes of forward: 3, it went back; 2, not even that worked. Any other is that of a command
-# which failed.
+# Exit codes of forward: 3, it went back; 2, not even that worked, or it never learnt which version
+# the stack names. Any other is that of a command which failed.
 set -euo pipefail
 
 readonly STATE=/var/lib/celeriac
@@ -25,7 +25,10 @@ case ${1:-} in
 forward)
     cp "$STATE/release.good" "$STATE/release.before"
     rm -f "$STATE/refused"
+    # A start that learns which version to run puts a new file there, whatever is in it.
+    ln -f "$STATE/release" "$STATE/release.last"
     start && exit 0
+    [ "$STATE/release" -ef "$STATE/release.last" ] && exit 2
     back || exit 2
     exit 3
     ;;

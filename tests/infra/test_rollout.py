@@ -255,6 +255,21 @@ def test_host_on_which_nothing_is_healthy_says_so(machine: HostMachine) -> None:
 
 
 @linux
+def test_host_that_never_learnt_which_version_refuses_none(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    (machine.fake / "docker").unlink()
+    (machine.fake / "key").write_text("0" * 40)
+
+    done = machine.roll("forward")
+
+    assert done.returncode == 2
+    assert done.stdout.count("failed with exit code") == 1, "it was not started again"
+    assert "install Docker" in machine.read("var/lib/celeriac/failed")
+    assert not (machine.root / "var/lib/celeriac/refused").exists()
+    assert _runs(machine) == OLD
+
+
+@linux
 def test_host_that_was_never_healthy_does_not_say_that_it_went_back(machine: HostMachine) -> None:
     (machine.root / "var/lib/celeriac/release.good").unlink()
     _release(machine, NEW)
