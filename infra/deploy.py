@@ -163,7 +163,7 @@ def run_a_task(outputs: Mapping[str, Any]) -> None:
     try:
         with urllib.request.urlopen(request, timeout=90) as response:  # noqa: S310
             run = json.load(response)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise DeployError(f"The web took no task: {error}") from None
     finally:
         celeriac(outputs, "tokens", "revoke", token["id"])

@@ -37,7 +37,10 @@ WENT_BACK = 3
 NEXT = "The stack names the refused version until another: check one out and run `make rollout`"
 
 Transport = Callable[[str, str], int]
-"""Has a host go `forward` or `back`, by its name; gives the exit code of host/rollout.sh."""
+"""Has a host go `forward` or `back`, or `keep` what it has, by its name.
+
+Gives the exit code of host/rollout.sh.
+"""
 
 
 def ssh(outputs: Mapping[str, Any]) -> Transport:
@@ -61,7 +64,8 @@ def roll_out(hosts: list[str], transport: Transport, check: Callable[[], None]) 
     """Bring one host after another forward, and all back when one of them or the check fails.
 
     Raises:
-        DeployError: the version was refused; the message says by whom, and what runs where.
+        DeployError: the version was refused, or a host does not know that it stays; the message
+            says by whom, and what runs where.
     """
     forward: list[str] = []
     try:
@@ -75,6 +79,11 @@ def roll_out(hosts: list[str], transport: Transport, check: Callable[[], None]) 
     except DeployError as error:
         stuck = [host for host in reversed(forward) if transport(host, "back")]
         raise DeployError(f"{error}. {_told(forward, stuck)}. {NEXT}") from None
+    if deaf := [host for host in hosts if transport(host, "keep")]:
+        raise DeployError(
+            "All hosts run the new version, but these do not know that it stays: "
+            f"{', '.join(deaf)}. Run `make rollout` again"
+        )
 
 
 def _refused(host: str, code: int) -> str:

@@ -27,6 +27,7 @@ class _Web(BaseHTTPRequestHandler):
     """Flask, Flower and RabbitMQ's pages in one."""
 
     state = "SUCCESS"
+    answer: str | None = None
 
     def do_GET(self) -> None:
         self.send_response(401 if self.path == "/flower" else 200)
@@ -37,7 +38,8 @@ class _Web(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps({"state": self.state, "result": "cairelec"}).encode())
+        run = json.dumps({"state": self.state, "result": "cairelec"})
+        self.wfile.write((self.answer or run).encode())
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -110,6 +112,15 @@ def test_deploy_fails_where_no_worker_works(
 
     assert deploy.main(["up", "dev"]) == 1
     assert "No worker executed the task" in capsys.readouterr().err
+
+
+def test_answer_that_is_no_run_is_an_error_that_sends_hosts_back(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, web: str
+) -> None:
+    monkeypatch.setattr(_Web, "answer", "<html>Be patient</html>")
+
+    with pytest.raises(deploy.DeployError, match="The web took no task"):
+        deploy.run_a_task({"flask_url": web, "flask-ec2_public_ip": "203.0.113.200"})
 
 
 def test_page_that_never_answers_is_told_with_the_way_to_its_log(web: str) -> None:

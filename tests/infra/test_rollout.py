@@ -16,6 +16,9 @@ from celeriac.topology import ROLES
 from host_machine import HostMachine
 from infra_stack import deployed
 
+# A machine's starts are many processes, and Pulumi takes long to import, on a busy machine.
+pytestmark = pytest.mark.timeout(300)
+
 OLD, NEW = "0" * 40, "1" * 40
 HOSTS = [host for role in ROLES for host in role.hosts]
 IN_ORDER = [
@@ -52,7 +55,8 @@ def test_workers_take_a_version_before_the_web_and_one_at_a_time() -> None:
 
     rollout.roll_out(rollout.in_order(dict.fromkeys(HOSTS)), hosts, lambda: None)
 
-    assert hosts.asked == [(host, "forward") for host in IN_ORDER]
+    told = ("forward", "keep")
+    assert hosts.asked == [(host, direction) for direction in told for host in IN_ORDER]
 
 
 def test_further_hosts_come_with_their_role() -> None:
@@ -99,7 +103,15 @@ def test_host_that_does_not_go_back_is_named_and_the_others_go() -> None:
     assert len(hosts.asked) == 12
 
 
-@pytest.mark.timeout(300)
+def test_host_that_does_not_know_that_the_version_stays_is_named() -> None:
+    hosts = Hosts(redis_keep=255)
+
+    with pytest.raises(deploy.DeployError, match="do not know that it stays: redis-ec2"):
+        rollout.roll_out(IN_ORDER, hosts, lambda: None)
+
+    assert len(hosts.asked) == 12
+
+
 def test_rollout_changes_all_that_names_the_version_and_no_host() -> None:
     stack = deployed()
     changed = [
@@ -152,7 +164,7 @@ def test_rollout_publishes_the_version_and_sends_each_host_its_script(
     )
     sent = [call for call in calls if call.startswith("ssh ")]
     assert [call.split("ubuntu@")[1] for call in sent] == [
-        f"{host} sudo bash -s -- forward" for host in IN_ORDER
+        f"{host} sudo bash -s -- {told}" for told in ("forward", "keep") for host in IN_ORDER
     ]
     assert "All hosts run the new version" in capsys.readouterr().out
 
@@ -242,6 +254,38 @@ def test_host_goes_back_when_it_is_told_to_and_stays_there(machine: HostMachine)
     assert machine.roll("back").returncode == 0
     assert _runs(machine) == OLD
     machine.boot(machine.root / "usr/local/sbin/celeriac-start")
+    assert _runs(machine) == OLD
+
+
+@linux
+def test_rollout_that_was_broken_off_goes_back_to_where_it_began(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    machine.roll("forward")
+    machine.roll("forward")
+
+    assert machine.roll("back").returncode == 0
+    assert _runs(machine) == OLD
+
+
+@linux
+def test_version_that_stays_is_the_one_to_go_back_to(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    machine.roll("forward")
+    assert machine.roll("keep").returncode == 0
+    machine.roll("forward")
+
+    assert machine.roll("back").returncode == 0
+    assert _runs(machine) == NEW
+
+
+@linux
+def test_host_that_went_back_does_not_go_further_back(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    machine.roll("forward")
+    machine.roll("back")
+
+    assert machine.roll("back").returncode != 0
+    assert machine.read("var/lib/celeriac/refused") == f"COMMIT={NEW}\n"
     assert _runs(machine) == OLD
 
 
