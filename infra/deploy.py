@@ -52,7 +52,8 @@ def up(stack: str) -> None:
     """Make the stack, wait until it is healthy, run one task on it, and tell where it is."""
     select(stack)
     allow_own_address(stack)
-    pulumi("up", "--yes", stack=stack)
+    # What AWS has taken away, such as a spot machine, is made again.
+    pulumi("up", "--yes", "--refresh", stack=stack)
     found = outputs(stack)
     for url in (f"{found['flask_url']}/readyz", found["flower_url"], found["rabbitmq_url"]):
         wait_for(url)

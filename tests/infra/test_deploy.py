@@ -95,7 +95,7 @@ def test_deploy_makes_the_stack_tries_a_task_and_tells_where_it_is(
     assert commands == [
         "stack select --create dev",
         "config get adminCidr --stack dev",
-        "up --yes --stack dev",
+        "up --yes --refresh --stack dev",
         "stack output --json --stack dev",
     ]
     assert "text.reverse, 'cairelec'" in told
