@@ -238,7 +238,8 @@ start_role() {
     fi
     begin "start the role $ROLE and wait until it is healthy"
     # A role waits for those that it needs, which may still be installing themselves.
-    patiently "${START_DEADLINE_S:-1200}" compose up --detach --no-build --wait --wait-timeout 600 \
+    local patience=${START_DEADLINE_S:-1200}
+    patiently "$patience" compose up --detach --no-build --wait --wait-timeout "$patience" \
         ${LEFT_OUT:+--scale "$LEFT_OUT=0"}
 }
 

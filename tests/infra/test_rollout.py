@@ -206,6 +206,8 @@ def test_host_goes_forward(machine: HostMachine) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert _runs(machine) == NEW
     assert "down" not in " ".join(machine.calls("docker"))
+    (up,) = [call for call in machine.calls("docker") if " up " in call]
+    assert up.endswith("--wait-timeout 1"), "it would outlast the patience of a rollout"
 
 
 @linux

@@ -116,7 +116,7 @@ def test_only_the_profile_of_the_role_is_started(machine: HostMachine) -> None:
 
     assert ups == [
         f"compose --project-directory {folder} --profile redis up --detach --no-build --wait "
-        "--wait-timeout 600"
+        "--wait-timeout 1200"
     ]
     for role in ROLES:
         profiles = [each for each in machine.calls("docker") if f"--profile {role.name} " in each]
@@ -284,4 +284,4 @@ def test_further_web_starts_without_what_is_left_out(machine: HostMachine) -> No
     machine.boot()
 
     (up,) = [call for call in machine.calls("docker") if " up " in call]
-    assert up.endswith("--wait --wait-timeout 600 --scale recorder=0")
+    assert up.endswith("--wait --wait-timeout 1200 --scale recorder=0")
