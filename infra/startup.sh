@@ -265,6 +265,10 @@ EOF
 }
 
 mkdir -p "$STATE" "$RELEASES" "${LOG%/*}"
+# The unit's and a rollout's take turns; what one of them leaves running does not hold the lock.
+if [ "$0" = "$SELF" ] && [ -z "${TURN:-}" ]; then
+    exec env TURN=mine flock --close "$STATE/lock" "$0"
+fi
 exec > >(tee -a "$LOG") 2>&1
 if [ "$0" != "$SELF" ]; then
     install_self

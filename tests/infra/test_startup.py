@@ -1,20 +1,24 @@
 """The start-up script: as text, and run on a machine of stand-ins."""
 
+import fcntl
 import gzip
 import hashlib
 import io
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import startup
 from celeriac.topology import ROLES
+from eventually import eventually
 from host_machine import DISK, HostMachine
 from infra_stack import deployed
 from servers import missing
@@ -162,6 +166,22 @@ def test_second_run_does_nothing_twice(machine: HostMachine) -> None:
         assert machine.calls(program) == [], program
     assert "s3 us-east-1" not in machine.calls("boto3")
     assert (machine.root / "var/lib/celeriac/ready").exists()
+
+
+def test_start_waits_until_another_has_ended(machine: HostMachine) -> None:
+    machine.boot()
+    start = machine.root / "usr/local/sbin/celeriac-start"
+    file = machine.root / "var/lib/celeriac/lock"
+    waiter = re.compile(rf"-> FLOCK .*:{file.stat().st_ino} ")
+
+    with ThreadPoolExecutor() as starts, file.open("w") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        done = starts.submit(machine.boot, start)
+        eventually(lambda: waiter.search(Path("/proc/locks").read_text()))
+        assert machine.read("fake/calls") == ""
+        fcntl.flock(another, fcntl.LOCK_UN)
+
+        assert done.result().returncode == 0
 
 
 def test_replaced_host_finds_the_data_of_the_one_before(machine: HostMachine) -> None:
