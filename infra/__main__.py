@@ -94,8 +94,7 @@ if config.domain:
         FrontArgs(
             domain=config.domain,
             zone=config.domain_zone,
-            vpc_id=network.vpc_id,
-            subnet_ids=[network.subnet_id, network.create_second_subnet()],
+            network=network,
             security_group=firewall.put_before(
                 FLASK, "web", {HTTPS_PORT: "https", HTTP_PORT: "http"}
             ),

@@ -1,12 +1,13 @@
 """The web's front: a load balancer that speaks TLS for a domain, before all hosts of the web."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import acm, lb, route53
 
 from celeriac.topology import FLASK
+from network import Network
 from tags import tags
 
 HTTPS_PORT, HTTP_PORT = 443, 80
@@ -19,12 +20,11 @@ VALIDATION_TTL_S = 60
 
 @dataclass(frozen=True)
 class FrontArgs:
-    """The domain and its zone in Route 53, and where the load balancer stands: in two zones."""
+    """The domain and its zone in Route 53, and the network that the load balancer stands in."""
 
     domain: str
     zone: str
-    vpc_id: pulumi.Input[str]
-    subnet_ids: Sequence[pulumi.Input[str]]
+    network: Network
     security_group: pulumi.Input[str]
     instance_ids: Mapping[str, pulumi.Input[str]]
 
@@ -41,11 +41,12 @@ class Front(pulumi.ComponentResource):
             "front",
             load_balancer_type="application",
             security_groups=[args.security_group],
-            subnets=args.subnet_ids,
+            subnets=[args.network.subnet_id, args.network.create_second_subnet()],
             idle_timeout=IDLE_S,
             drop_invalid_header_fields=True,
             tags=tags("front"),
-            opts=self._child,
+            # AWS refuses one that faces the internet where there is no way to it yet.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.network.ready]),
         )
         self._create_listeners(balancer, certificate, self._create_targets(args))
         route53.Record(
@@ -97,7 +98,7 @@ class Front(pulumi.ComponentResource):
             "front",
             port=port,
             protocol="HTTP",
-            vpc_id=args.vpc_id,
+            vpc_id=args.network.vpc_id,
             deregistration_delay=DRAIN_S,
             # Whether the web works, not what it needs: without Redis all hosts would be taken out.
             health_check={"path": "/healthz", "matcher": "200", "interval": 10},
