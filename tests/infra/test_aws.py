@@ -112,7 +112,12 @@ def test_secrets_are_long_and_no_two_are_one(life: Life) -> None:
     made = life.stack.of("random:index/randomPassword:RandomPassword")
 
     assert all(each.inputs == {"length": 40, "special": False} for each in made)
-    assert len({each.name for each in made}) == len(made)
+    told: dict[str, set[str]] = {}
+    for each in life.stack.of(PARAMETER):
+        if "SECRET" in (value := each.inputs["value"]["secret"]):
+            told.setdefault(each.inputs["name"].rpartition("/")[2], set()).add(value)
+    assert {len(values) for values in told.values()} == {1}, "roles are told the same"
+    assert len(set.union(*told.values())) == len(told) == len(made)
 
 
 @pytest.fixture(params=[(), OPTIONS], ids=["default", "options"])
