@@ -65,7 +65,7 @@ class Firewall(pulumi.ComponentResource):
         for port, protocol in ports.items():
             for cidr in self._public_cidrs:
                 self._open(name, port, protocol, cidr=cidr)
-        self._let_out(name, "The hosts behind it")
+        self._let_out(name, "The hosts behind it", role, role.ports[what])
         self._open(role.name, role.ports[what], what, source=name)
         return self.groups[name]
 
@@ -83,12 +83,18 @@ class Firewall(pulumi.ComponentResource):
         self._open(role.name, SSH_PORT, "ssh", cidr=admin_cidr)
         self._let_out(role.name, "Packages, images, names, and the other roles")
 
-    def _let_out(self, target: str, description: str) -> None:
+    def _let_out(
+        self, target: str, description: str, to: Role | None = None, port: int | None = None
+    ) -> None:
+        """Let a group out to everywhere, or to one port of a role."""
         vpc.SecurityGroupEgressRule(
             f"{target}-out",
             security_group_id=self.groups[target],
-            ip_protocol="-1",
-            cidr_ipv4="0.0.0.0/0",
+            ip_protocol="tcp" if to else "-1",
+            from_port=port,
+            to_port=port,
+            referenced_security_group_id=self.groups[to.name] if to else None,
+            cidr_ipv4=None if to else "0.0.0.0/0",
             description=description,
             tags=tags(f"{target}-out"),
             opts=self._child,

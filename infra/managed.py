@@ -2,7 +2,7 @@
 
 import database
 from cache import Cache, CacheArgs
-from celeriac.topology import FLASK, REDIS
+from celeriac.topology import DOORS, FLASK, REDIS
 from credentials import Credentials
 from database import Database, DatabaseArgs
 from firewall import Firewall
@@ -23,7 +23,7 @@ def create_services(
         guard = firewall.guard("history", database.PORT, [FLASK])
         history_url = Database("celeriac", DatabaseArgs(config, subnets, guard)).url
     if config.results == "elasticache":
-        # The group of the role opens the same port to the same roles.
-        guard = firewall.groups[REDIS.name]
+        clients = [role for door in DOORS if door.role is REDIS for role in door.roles]
+        guard = firewall.guard("results", REDIS.ports["redis"], clients)
         redis_host = Cache("celeriac", CacheArgs(config, credentials.redis, subnets, guard)).host
     return Services(history_url, redis_host)

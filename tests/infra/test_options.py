@@ -107,10 +107,9 @@ def test_service_forgets_no_result_for_want_of_room() -> None:
 def test_roles_find_the_service_by_tls_and_alone() -> None:
     stack = deployed(*OPTIONS)
 
-    assert stack.one(CACHE).inputs["securityGroupIds"] == ["securitygroup-redis"]
-    assert {each for each in _openings(stack, "redis") if each[0] != 22} == {
-        (6379, role) for role in ("flask", "celery", "flower")
-    }
+    assert stack.one(CACHE).inputs["securityGroupIds"] == ["securitygroup-results"]
+    assert _openings(stack, "results") == {(6379, role) for role in ("flask", "celery", "flower")}
+    assert _ways_out(stack, "results") == []
     for role in ("flask", "celery", "flower"):
         assert _told(stack, f"{role}-REDIS_HOST") == "redis.example.internal"
         assert _told(stack, f"{role}-REDIS_SCHEME") == "rediss"
@@ -144,6 +143,22 @@ def _openings(stack: Stack, group: str) -> set[tuple[int, str]]:
         for rule in (each.inputs for each in stack.of(INGRESS))
         if rule["securityGroupId"] == f"securitygroup-{group}"
     }
+
+
+def _ways_out(stack: Stack, group: str) -> list[dict[str, object]]:
+    """Give what a group may reach."""
+    kept = ("ipProtocol", "fromPort", "toPort", "referencedSecurityGroupId", "cidrIpv4")
+    return [
+        {key: value for key, value in rule.inputs.items() if key in kept}
+        for rule in stack.of("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        if rule.inputs["securityGroupId"] == f"securitygroup-{group}"
+    ]
+
+
+def test_load_balancer_reaches_the_web_alone() -> None:
+    web = {"fromPort": 5000, "toPort": 5000, "referencedSecurityGroupId": "securitygroup-flask"}
+
+    assert _ways_out(deployed(*OPTIONS), "flask-front") == [web | {"ipProtocol": "tcp"}]
 
 
 def test_public_reaches_the_load_balancer_and_no_host() -> None:
