@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from cache import COPIES
 from celeriac.topology import Role
 from database import LEAST_GB
-from plan import KEEPS_DATA
+from plan import keeps_data
 from stack_config import StackConfig
 
 HOURS = 730
@@ -43,7 +43,7 @@ def month_usd(config: StackConfig, hosts: Mapping[str, Role]) -> float | None:
     if set(types) - HOUR_USD.keys() or services is None:
         return None
     disks_gb = config.root_volume_gb * len(hosts)
-    disks_gb += config.data_volume_gb * sum(role in KEEPS_DATA for role in hosts.values())
+    disks_gb += config.data_volume_gb * sum(keeps_data(*host) for host in hosts.items())
     hourly = sum(HOUR_USD[each] + ADDRESS_HOUR_USD for each in types)
     return round(hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + ZONE_MONTH_USD + services, 2)
 

@@ -8,11 +8,11 @@ from pulumi_aws import ebs, ec2
 
 import parameters
 import startup
-from celeriac.topology import CELERY, FLASK, Role
+from celeriac.topology import CELERY, Role
 from identity import Identity
 from names import Names
 from network import Network
-from plan import KEEPS_DATA
+from plan import is_further_web, keeps_data
 from stack_config import StackConfig
 from tags import tags
 
@@ -32,7 +32,7 @@ SPOT = {
 class HostArgs:
     """What all hosts share, and the role of this one.
 
-    `depends_on` has what the host needs when it starts; `address_id` is an Elastic IP of its own.
+    `depends_on` has what the host needs when it starts.
     """
 
     role: Role
@@ -57,7 +57,7 @@ class Host(pulumi.ComponentResource):
         super().__init__("celeriac:infra:Host", name)
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
-        volume = self._create_volume(args) if args.role in KEEPS_DATA else None
+        volume = self._create_volume(args) if keeps_data(name, args.role) else None
         instance = self._create_instance(args, volume)
         if volume is not None:
             self._attach(volume, instance)
@@ -105,9 +105,6 @@ class Host(pulumi.ComponentResource):
             opts=self._instance_options(args),
         )
 
-    def _is_further_web(self, args: HostArgs) -> bool:
-        return args.role is FLASK and self._name not in FLASK.hosts
-
     @staticmethod
     def _is_spot(args: HostArgs) -> bool:
         return args.role is CELERY and args.config.spot_workers
@@ -119,7 +116,7 @@ class Host(pulumi.ComponentResource):
             # A newer image of the system is no reason to replace a host.
             ignore_changes=[] if args.config.ami else ["ami"],
             # Its data cannot be on two machines at once.
-            delete_before_replace=args.role in KEEPS_DATA,
+            delete_before_replace=keeps_data(self._name, args.role),
         )
 
     def _start_up(self, args: HostArgs, volume: ebs.Volume | None) -> pulumi.Output[str]:
@@ -130,7 +127,7 @@ class Host(pulumi.ComponentResource):
             "PARAMETERS": parameters.folder(args.role.name),
             "RELEASE_NAME": parameters.release_name(),
             # One recorder is enough for all webs.
-            "LEFT_OUT": "recorder" if self._is_further_web(args) else "",
+            "LEFT_OUT": "recorder" if is_further_web(self._name, args.role) else "",
             "VOLUME": volume.id if volume is not None else "",
         }
         return pulumi.Output.all(**settings).apply(startup.render)

@@ -13,6 +13,16 @@ def role_of(host: str) -> Role:
     return next((role for role in ROLES if f"{kind}-ec2" in role.hosts), CELERY)
 
 
+def is_further_web(host: str, role: Role) -> bool:
+    """Tell whether a host is a web beside the first, which has the recorder."""
+    return role is FLASK and host not in FLASK.hosts
+
+
+def keeps_data(host: str, role: Role) -> bool:
+    """Tell whether a host has a volume of its own; the history of further webs is on none."""
+    return role in KEEPS_DATA and not is_further_web(host, role)
+
+
 def planned_hosts(config: StackConfig) -> dict[str, Role]:
     """Map the name of each host to its role; workers are numbered from 1, more webs from 2."""
     workers = {f"worker{number}-ec2": CELERY for number in range(1, config.worker_count + 1)}

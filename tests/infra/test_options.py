@@ -251,6 +251,14 @@ def test_further_webs_have_no_recorder() -> None:
     assert hosts["flask2-ec2"].inputs["tags"]["Role"] == "flask"
 
 
+def test_further_webs_keep_nothing_and_the_first_what_it_may_have() -> None:
+    stack = deployed(*OPTIONS)
+    volumes = {each.name for each in stack.of("aws:ebs/volume:Volume") if "flask" in each.name}
+
+    assert volumes == {"flask-ec2-data"}, "of a history from before `history` was postgres"
+    assert not stack.instances()["flask2-ec2"].delete_before_replace
+
+
 def test_password_of_the_database_is_secret(stack: Stack) -> None:
     assert list(secrets(stack.one(DATABASE).inputs)) != []
     assert stack.one(DATABASE).inputs["password"].keys() == {"secret"}
