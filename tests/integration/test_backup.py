@@ -1,11 +1,13 @@
 """`celeriac backup` and `celeriac restore`, against real servers, while everything runs."""
 
+import json
 import sqlite3
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ import servers
 from celeriac.access import Access, Identity, Means, Role
 from celeriac.errors import ConfigurationError
 from celeriac.history.database import Database
-from celeriac.runs.backup import history_part
+from celeriac.runs.backup import history_part, redis_part
+from celeriac.runs.backup.redis_part import RedisPart
 from eventually import eventually
 from postgres import PostgresServer
 from running_stack import running_stack
@@ -205,6 +208,37 @@ def test_who_may_not_restore_is_told(
     assert "Restored" in new.celeriac("restore", tmp_path / "b")
 
 
+def test_what_redis_would_refuse_is_told_before_anything_is_done(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    with server.client() as client:
+        client.set("key", "value")
+        redis_part.save(server.url, tmp_path / "part")
+        client.flushdb()
+        part = RedisPart(server.url, tmp_path / "part")
+
+        assert part.check() is None
+        assert client.dbsize() == 0
+        assert part.put_back() == "1 keys"
+        client.flushdb()
+        line = json.loads((tmp_path / "part").read_text())
+        newer = {**line, "dump": b64encode(b"\xff" * 20).decode()}
+        (tmp_path / "part").write_text(json.dumps(newer))
+
+        with pytest.raises(ConfigurationError, match=r"Redis refuses: .*Nothing was restored"):
+            part.check()
+
+
+def test_what_is_no_management_is_told(places: list[_Place], tmp_path: Path) -> None:
+    old, _ = places
+    _filled(old)
+    wrong = replace(old, management_url=old.redis_url.replace("redis://", "http://"))
+
+    assert "management did not answer" in wrong.celeriac("backup", tmp_path / "b", status=1)
+
+    assert not (tmp_path / "b").exists()
+
+
 def _filled(place: _Place) -> None:
     """Make a history and a key, without anything that runs."""
     place.data.mkdir()
@@ -223,11 +257,11 @@ def test_postgresql_goes_by_its_own_dump(postgres_server: PostgresServer, tmp_pa
     access.close()
 
     history_part.save(urls[0], tmp_path / "dump")
-    check, put_back = history_part.restoring(urls[1], tmp_path / "dump")
-    assert check() is None
-    put_back()
+    part = history_part.HistoryPart(urls[1], tmp_path / "dump")
+    assert part.check() is None
+    part.put_back()
 
-    assert "already" in (check() or "")
+    assert "already" in (part.check() or "")
     database = Database(urls[1])
     with database.read() as connection:
         assert connection.execute(text("SELECT name FROM users")).scalar_one() == "ada"

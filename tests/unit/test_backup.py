@@ -1,4 +1,4 @@
-"""The file of a backup, as far as no server is needed."""
+"""The file of a backup and its parts, as far as no server is needed."""
 
 import errno
 import os
@@ -7,11 +7,12 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from celeriac.errors import ConfigurationError
+from celeriac.errors import ConfigurationError, HistoryUnavailableError
+from celeriac.runs.backup import broker_part, history_part, redis_part
 from celeriac.runs.backup.archive import Archive, Writer
 
 
@@ -135,3 +136,75 @@ def test_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
             writer.add(f"{number}", _random)
 
     assert not list(tmp_path.iterdir())
+
+
+class _Redis:
+    """Answers of DUMP and PTTL, in turns."""
+
+    def __init__(self, *answers: object) -> None:
+        self._answers = list(answers)
+
+    def pipeline(self, *, transaction: bool) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def dump(self, key: bytes) -> None: ...
+
+    pttl = dump
+
+    def execute(self) -> list[object]:
+        return self._answers
+
+
+def test_key_that_expires_while_it_is_saved_is_left_out() -> None:
+    keys = [b"lasts", b"ends", b"gone before", b"gone between", b"goes now"]
+    client = _Redis(b"1", -1, b"2", 5, None, -2, b"4", -2, b"5", 0)
+
+    saved = [redis_part._read(line) for line in redis_part._lines(client, keys)]
+
+    assert saved == [(b"lasts", 0, b"1"), (b"ends", 5, b"2")]
+
+
+@pytest.mark.parametrize("url", ["http://h:abc", "http://u:secret@h:99999", "http://[h", "ftp://h"])
+def test_address_that_is_none_of_a_management_is_told(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="names no management") as error:
+        broker_part.save(url, "/", tmp_path / "part")
+
+    assert "secret" not in str(error.value)
+
+
+def test_file_without_a_history_is_told(tmp_path: Path) -> None:
+    history = tmp_path / "history.db"
+    history.touch()
+    with pytest.raises(ConfigurationError, match=f"no history in {history} yet"):
+        history_part.save(f"sqlite:///{history}", tmp_path / "copy")
+
+    history.write_bytes(b"something else" * 1000)
+    with pytest.raises(HistoryUnavailableError, match="cannot be copied"):
+        history_part.save(f"sqlite:///{history}", tmp_path / "copy")
+
+
+def test_history_that_cannot_be_put_back_leaves_its_place_empty(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.write_bytes(history_part.SQLITE_BEGINS + b"no more of it")
+    part = history_part.HistoryPart(f"sqlite:///{tmp_path}/data/history.db", copy)
+
+    with pytest.raises(HistoryUnavailableError):
+        part.put_back()
+
+    assert part.check() is None
+
+
+def test_without_pg_restore_it_is_told_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "dump").write_text("PGDMP")
+    part = history_part.HistoryPart("postgresql://localhost/history", tmp_path / "dump")
+
+    with pytest.raises(ConfigurationError, match="pg_restore is not installed"):
+        part.check()

@@ -7,12 +7,16 @@ It is made while everything runs. Redis comes before the history: what is record
 both, and recording it once more changes nothing. docs/how-to/back-up.md says what it does not hold.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from celeriac.errors import ConfigurationError
 from celeriac.runs.backup import broker_part, history_part, redis_part
 from celeriac.runs.backup.archive import Archive, Writer
+from celeriac.runs.backup.broker_part import BrokerPart
+from celeriac.runs.backup.history_part import HistoryPart
+from celeriac.runs.backup.redis_part import RedisPart
 from celeriac.settings import Settings
 
 RESULTS, MESSAGES, HISTORY, DEFINITIONS = "redis", "redis-broker", "history", "rabbitmq.json"
@@ -43,38 +47,40 @@ def save(settings: Settings, file: Path, management_url: str | None) -> Iterator
 
 
 def restore(settings: Settings, file: Path, management_url: str | None) -> Iterator[Part]:
-    """Put every part back. Nothing is changed unless all places are empty and the file is whole.
+    """Put every part back, the history first, since only that comes back as a whole or not at all.
+
+    Nothing is changed unless all places are empty and the file is whole.
 
     Raises:
         ConfigurationError: the file is damaged, or something is there already.
         BrokerUnavailableError, ResultsUnavailableError, HistoryUnavailableError
     """
     with Archive(file) as archive:
-        steps = _steps(settings, archive, management_url)
-        for name, check, _ in steps:
-            if problem := check():
+        steps = dict(_steps(settings, archive.parts, management_url))
+        for name, step in steps.items():
+            if problem := step.check():
                 raise ConfigurationError(f"Nothing was restored: {name}: {problem}")
-        for name, _, put_back in steps:
-            yield name, put_back()
+        for name, step in steps.items():
+            yield name, step.put_back()
+        if DEFINITIONS in archive.parts.keys() - steps:
+            yield DEFINITIONS, "left out; --management says where RabbitMQ's management is"
 
 
-_Step = tuple[str, Callable[[], str | None], Callable[[], str]]
+class _Step(Protocol):
+    def check(self) -> str | None: ...
+
+    def put_back(self) -> str: ...
 
 
-def _steps(settings: Settings, archive: Archive, management_url: str | None) -> list[_Step]:
-    """Give each part of the file, what stands against it, and how to put it back."""
+def _steps(
+    settings: Settings, parts: Mapping[str, Path], management_url: str | None
+) -> Iterator[tuple[str, _Step]]:
+    """Give how each part of the file is put back, in this order."""
     broker_url, redis_url = settings.require_urls()
-    address, steps = settings.history_address, list[_Step]()
-    for name, path in archive.parts.items():
-        if name in (RESULTS, MESSAGES):
-            url = redis_url if name == RESULTS else broker_url
-            steps.append((name, *redis_part.restoring(url, path)))
-        elif name == HISTORY:
-            steps.append((name, *history_part.restoring(address, path)))
-        elif management_url:
-            vhost = broker_part.vhost_of(broker_url)
-            steps.append((name, *broker_part.restoring(management_url, vhost, path)))
-        else:
-            words = "left out; --management says where RabbitMQ's management is"
-            steps.append((name, lambda: None, lambda words=words: words))  # type: ignore[misc]
-    return steps
+    yield HISTORY, HistoryPart(settings.history_address, parts[HISTORY])
+    if DEFINITIONS in parts and management_url:
+        vhost = broker_part.vhost_of(broker_url)
+        yield DEFINITIONS, BrokerPart(management_url, vhost, parts[DEFINITIONS])
+    for name, url in ((RESULTS, redis_url), (MESSAGES, broker_url)):
+        if name in parts:
+            yield name, RedisPart(url, parts[name])

@@ -5,10 +5,10 @@ import json
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from celeriac.errors import BrokerUnavailableError, ConfigurationError
 
@@ -27,30 +27,28 @@ def save(management_url: str, vhost: str, path: Path) -> str:
     return f"{len(found.get('queues', [])):,} queues"
 
 
-def restoring(
-    management_url: str, vhost: str, path: Path
-) -> tuple[Callable[[], str | None], Callable[[], str]]:
-    """Give what tells whether anything stands against it, and what does it."""
-    name = quote(vhost, safe="")
-    definitions = json.loads(path.read_text())
+class BrokerPart:
+    """Such definitions, and the virtual host that they go back into."""
 
-    def check() -> str | None:
-        number = len(_ask(management_url, f"queues/{name}"))
-        return f"the virtual host {vhost} has {number:,} queues already." if number else None
+    def __init__(self, management_url: str, vhost: str, path: Path) -> None:
+        self._management_url = management_url
+        self._vhost = vhost
+        self._definitions = json.loads(path.read_text())
 
-    def put_back() -> str:
-        _ask(management_url, f"definitions/{name}", definitions)
-        return f"{len(definitions.get('queues', [])):,} queues"
+    def check(self) -> str | None:
+        """Tell what stands against it."""
+        number = len(_ask(self._management_url, f"queues/{quote(self._vhost, safe='')}"))
+        return f"the virtual host {self._vhost} has {number:,} queues already." if number else None
 
-    return check, put_back
+    def put_back(self) -> str:
+        """Define them; gives how many queues there are."""
+        path = f"definitions/{quote(self._vhost, safe='')}"
+        _ask(self._management_url, path, self._definitions)
+        return f"{len(self._definitions.get('queues', [])):,} queues"
 
 
 def _ask(management_url: str, path: str, body: object = None) -> Any:
-    parts = urlsplit(management_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(
-            "--management names no management: http://admin:PASSWORD@HOST:15672"
-        )
+    parts = _checked(management_url)
     host = parts.netloc.rpartition("@")[2]
     request = urllib.request.Request(  # noqa: S310 - only these two schemes come so far
         f"{parts.scheme}://{host}{parts.path.rstrip('/')}/api/{path}",
@@ -62,10 +60,20 @@ def _ask(management_url: str, path: str, body: object = None) -> Any:
     try:
         with urllib.request.urlopen(request, timeout=ANSWERS_WITHIN_S) as answer:  # noqa: S310
             text = answer.read()
+        return json.loads(text) if text else None
     except urllib.error.HTTPError as error:
         raise ConfigurationError(
             f"RabbitMQ's management refuses ({error.code}); its user must be an administrator."
         ) from None
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise BrokerUnavailableError("RabbitMQ's management did not answer.") from error
-    return json.loads(text) if text else None
+
+
+def _checked(management_url: str) -> SplitResult:
+    try:
+        parts = urlsplit(management_url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # It has no valid port; Python's message would quote the password.
+        pass
+    raise ConfigurationError("--management names no management: http://admin:PASSWORD@HOST:15672")

@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,48 +14,59 @@ from celeriac.errors import ConfigurationError, HistoryUnavailableError
 from celeriac.history.database import SQLITE, Database
 
 SQLITE_BEGINS = b"SQLite format 3\0"
+DUMP = "a dump of PostgreSQL"
 
 
 def save(address: str, path: Path) -> str:
     """Write a copy."""
     database = Database(address)
     if database.dialect != SQLITE:
-        _program("pg_dump", database.url, "--format=custom", f"--file={path}")
-        return "a dump of PostgreSQL"
+        _run("pg_dump", database.url, "--format=custom", f"--file={path}")
+        return DUMP
     file = Path(database.url.database or "")
-    if not file.exists():
+    if not file.exists() or not file.stat().st_size:
         raise ConfigurationError(f"There is no history in {file} yet; start Celeriac once.")
-    _copy(file, path)
-    return _counted(path)
+    return _copy(file, path)
 
 
-def restoring(address: str, path: Path) -> tuple[Callable[[], str | None], Callable[[], str]]:
-    """Give what tells whether anything stands against it, and what does it."""
-    database = Database(address)
-    with path.open("rb") as dump:
-        is_of_sqlite = dump.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
-    file = Path(database.url.database or "")
+class HistoryPart:
+    """Such a copy, and the database that it goes back into."""
 
-    def check() -> str | None:
-        if is_of_sqlite != (database.dialect == SQLITE):
+    def __init__(self, address: str, path: Path) -> None:
+        self._database = Database(address)
+        self._path = path
+
+    def check(self) -> str | None:
+        """Tell what stands against it.
+
+        Raises:
+            ConfigurationError: `pg_restore` is needed, and not installed.
+            HistoryUnavailableError
+        """
+        with self._path.open("rb") as copy:
+            is_of_sqlite = copy.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
+        if is_of_sqlite != (self._database.dialect == SQLITE):
             return "it is of the other kind of database than CELERIAC_HISTORY_URL names."
         if is_of_sqlite:
-            return f"{file} is there already." if file.exists() else None
-        return None if _is_new(database) else "the database has a history already."
+            return f"{self._file} is there already." if self._file.exists() else None
+        _found("pg_restore")
+        return None if _is_new(self._database) else "the database has a history already."
 
-    def put_back() -> str:
-        if is_of_sqlite:
-            database.make_folder()
-            part = file.with_name(f"{file.name}.part")
-            _copy(path, part)
-            part.chmod(0o600)
-            part.rename(file)
-            return _counted(file)
-        words = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
-        _program("pg_restore", database.url, *words, str(path))
-        return "a dump of PostgreSQL"
+    def put_back(self) -> str:
+        """Make the database what it was; where that fails, it is as new as it was."""
+        if self._database.dialect == SQLITE:
+            part = self._file.with_name(f"{self._file.name}.part")
+            Database(f"sqlite:///{part}").make_folder()
+            words = _copy(self._path, part)
+            part.rename(self._file)
+            return words
+        options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
+        _run("pg_restore", self._database.url, *options, str(self._path))
+        return DUMP
 
-    return check, put_back
+    @property
+    def _file(self) -> Path:
+        return Path(self._database.url.database or "")
 
 
 def _is_new(database: Database) -> bool:
@@ -66,8 +76,8 @@ def _is_new(database: Database) -> bool:
         database.close()
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a database while others write to it, and check the copy."""
+def _copy(source: Path, target: Path) -> str:
+    """Copy a history while others write to it, and check the copy; gives how many runs it has."""
     try:
         with (
             closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as old,
@@ -76,29 +86,30 @@ def _copy(source: Path, target: Path) -> None:
             old.backup(new)
             new.execute("PRAGMA journal_mode=DELETE")
             (verdict,) = new.execute("PRAGMA integrity_check").fetchone()
+            (runs,) = new.execute("SELECT count(*) FROM runs").fetchone()
     except sqlite3.Error as error:
         raise HistoryUnavailableError(f"The history cannot be copied: {error}.") from error
     if verdict != "ok":
         raise HistoryUnavailableError(f"The history is damaged: {verdict}.")
-
-
-def _counted(file: Path) -> str:
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        (runs,) = database.execute("SELECT count(*) FROM runs").fetchone()
     return f"{runs:,} runs"
 
 
-def _program(name: str, url: URL, *words: str) -> None:
-    """Run a program of PostgreSQL's; no list of processes shows the password."""
+def _found(name: str) -> str:
+    """Find a program of PostgreSQL's."""
     program = shutil.which(name)
     if program is None:
         raise ConfigurationError(
             f"{name} is not installed here (apt install postgresql-client). "
             "Or back PostgreSQL up by its own means."
         )
+    return program
+
+
+def _run(name: str, url: URL, *options: str) -> None:
+    """Run such a program; no list of processes shows the password."""
     where = url.set(drivername="postgresql", password=None).render_as_string()
     done = subprocess.run(
-        [program, "--no-password", f"--dbname={where}", *words],
+        [_found(name), "--no-password", f"--dbname={where}", *options],
         env={**os.environ, "PGPASSWORD": url.password or ""},
         capture_output=True,
         text=True,

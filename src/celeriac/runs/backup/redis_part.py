@@ -5,7 +5,8 @@ Each key is as it was at one instant, and another may be as it was a little late
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,9 @@ from celeriac.redis_client import connect, redis_errors
 AT_ONCE: Final = 200
 TIMEOUT_S: Final = 30.0
 AWAY: Final = "Redis did not answer. Nothing but the backup was touched; try again shortly."
-HALF: Final = "Redis did not take all of it; empty that database before you try again."
+HALF: Final = "Redis did not take all of it; empty that database, and what was restored before it."
+EXPIRED: Final = (-2, 0)
+"""What is left of a key that has gone since it was read, or goes this very moment; 0 would last."""
 
 
 def save(url: str, path: Path) -> str:
@@ -43,46 +46,73 @@ def _lines(client: Any, keys: list[bytes]) -> Iterator[str]:
             pipe.pttl(key)
         answers = pipe.execute()
     for key, dump, left_ms in zip(keys, answers[::2], answers[1::2], strict=True):
-        if dump is not None:  # It has expired meanwhile.
+        if dump is not None and left_ms not in EXPIRED:
             words = {"key": _text(key), "left_ms": max(0, left_ms), "dump": _text(dump)}
             yield json.dumps(words) + "\n"
 
 
-def restoring(url: str, path: Path) -> tuple[Callable[[], str | None], Callable[[], str]]:
-    """Give what tells whether anything stands against it, and what does it."""
+class RedisPart:
+    """Such keys, and the database that they go back into."""
 
-    def check() -> str | None:
-        with redis_errors(AWAY), connect(url, timeout_s=TIMEOUT_S) as client:
-            number = client.dbsize()
-        return f"the database has {number:,} keys already." if number else None
+    def __init__(self, url: str, path: Path) -> None:
+        self._url = url
+        self._path = path
 
-    return check, lambda: _restore(url, path)
+    def check(self) -> str | None:
+        """Tell what stands against it.
+
+        Raises:
+            ConfigurationError: Redis refuses keys such as the first one.
+            ResultsUnavailableError
+        """
+        with redis_errors(AWAY), connect(self._url, timeout_s=TIMEOUT_S) as client:
+            if number := client.dbsize():
+                return f"the database has {number:,} keys already."
+            with _refusals("Nothing was restored."), self._path.open() as file:
+                for line in islice(file, 1):
+                    key, _, dump = _read(line)
+                    # It is read in whole, and not kept, since it expired in 1970.
+                    client.restore(key, 1, dump, absttl=True)
+        return None
+
+    def put_back(self) -> str:
+        """Restore each key; gives how many there are."""
+        restored = 0
+        with (
+            redis_errors(HALF),
+            connect(self._url, timeout_s=TIMEOUT_S, tries=1) as client,
+            _refusals(HALF),
+            self._path.open() as file,
+        ):
+            while lines := list(islice(file, AT_ONCE)):
+                restored += _put(client, lines)
+        return f"{restored:,} keys"
 
 
-def _restore(url: str, path: Path) -> str:
-    restored = 0
-    with redis_errors(HALF), connect(url, timeout_s=TIMEOUT_S, tries=1) as client:
-        try:
-            with path.open() as file:
-                while lines := list(islice(file, AT_ONCE)):
-                    restored += _put(client, lines)
-        except NoPermissionError:
-            raise ConfigurationError(
-                "This user of Redis may not restore keys (RESTORE). "
-                "Name one that may with --redis redis://USER:PASSWORD@HOST:6379/0."
-            ) from None
-        except ResponseError as error:
-            raise ConfigurationError(f"Redis refuses: {error}. {HALF}") from None
-    return f"{restored:,} keys"
+@contextmanager
+def _refusals(outcome: str) -> Iterator[None]:
+    try:
+        yield
+    except NoPermissionError:
+        raise ConfigurationError(
+            "This user of Redis may not restore keys (RESTORE). "
+            "Name one that may with --redis redis://USER:PASSWORD@HOST:6379/0."
+        ) from None
+    except ResponseError as error:
+        raise ConfigurationError(f"Redis refuses: {error}. {outcome}") from None
 
 
 def _put(client: Any, lines: list[str]) -> int:
     with client.pipeline(transaction=False) as pipe:
         for line in lines:
-            words = json.loads(line)
-            pipe.restore(b64decode(words["key"]), words["left_ms"], b64decode(words["dump"]))
+            pipe.restore(*_read(line))
         pipe.execute()
     return len(lines)
+
+
+def _read(line: str) -> tuple[bytes, int, bytes]:
+    words = json.loads(line)
+    return b64decode(words["key"]), words["left_ms"], b64decode(words["dump"])
 
 
 def _text(value: bytes) -> str:
