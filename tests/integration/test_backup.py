@@ -22,6 +22,7 @@ from celeriac.runs.backup import history_part, redis_part
 from celeriac.runs.backup.redis_part import RedisPart
 from eventually import eventually
 from postgres import PostgresServer
+from processes import LOOPBACK
 from running_stack import running_stack
 from servers import RabbitMQServer, RedisServer, clean_environment
 
@@ -115,6 +116,41 @@ def test_all_is_there_again_in_another_place(
     assert run in new.celeriac("runs", "list", "--json")
     with Redis.from_url(new.redis_url) as client:
         assert client.ttl(f"celery-task-meta-{run}") > 0
+
+
+def _with_redis_as_broker(place: _Place, *, shared: bool) -> _Place:
+    """Give its messages a database of their own, or that of the results, written otherwise."""
+    server, _, number = place.redis_url.rpartition("/")
+    url = f"{server}/{number if shared else int(number) + 8}"
+    return replace(place, broker_url=url.replace(LOOPBACK, "localhost"), management_url="")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_messages_in_redis_come_back(places: list[_Place], tmp_path: Path, shared: bool) -> None:
+    old, new = (_with_redis_as_broker(place, shared=shared) for place in places)
+    run = json.loads(old.celeriac("submit", "text.reverse", "--text", "hello", "--json"))["id"]
+
+    said = old.celeriac("backup", tmp_path / "b")
+    new.celeriac("restore", tmp_path / "b")
+
+    assert ("redis-shared: " in said, "redis-broker: " in said) == (shared, not shared)
+    with running_stack(new.folder, environment=new.environment) as stack:
+        assert stack.wait_for(run)["result"] == "olleh"
+
+
+def test_messages_go_nowhere_else_than_they_were(places: list[_Place], tmp_path: Path) -> None:
+    old, new = places
+    shared, apart = (_with_redis_as_broker(old, shared=shared) for shared in (True, False))
+    _filled(old)
+    shared.celeriac("backup", tmp_path / "shared")
+    apart.celeriac("backup", tmp_path / "apart")
+    other = _with_redis_as_broker(new, shared=False)
+
+    assert "one database" in other.celeriac("restore", tmp_path / "shared", status=2)
+    assert "one database" in new.celeriac("restore", tmp_path / "shared", status=2)
+    assert "into RabbitMQ" in new.celeriac("restore", tmp_path / "apart", status=2)
+
+    assert not new.data.exists()
 
 
 def test_nothing_is_overwritten(places: list[_Place], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ It is made while everything runs. Redis comes before the history: what is record
 both, and recording it once more changes nothing. docs/how-to/back-up.md says what it does not hold.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,8 @@ from celeriac.runs.backup.history_part import HistoryPart
 from celeriac.runs.backup.redis_part import RedisPart
 from celeriac.settings import Settings
 
-RESULTS, MESSAGES, HISTORY, DEFINITIONS = "redis", "redis-broker", "history", "rabbitmq.json"
+RESULTS, MESSAGES, SHARED = "redis", "redis-broker", "redis-shared"
+HISTORY, DEFINITIONS = "history", "rabbitmq.json"
 Part = tuple[str, str]
 """The name of a part, and what became of it, in words."""
 
@@ -33,8 +34,9 @@ def save(settings: Settings, file: Path, management_url: str | None) -> Iterator
     """
     broker_url, redis_url = settings.require_urls()
     with Writer(file) as writer:
-        yield RESULTS, writer.add(RESULTS, lambda path: redis_part.save(redis_url, path))
-        if not broker_url.startswith("amqp"):
+        results = SHARED if _is_shared(settings) else RESULTS
+        yield results, writer.add(results, lambda path: redis_part.save(redis_url, path))
+        if not broker_url.startswith("amqp") and results != SHARED:
             yield MESSAGES, writer.add(MESSAGES, lambda path: redis_part.save(broker_url, path))
         address = settings.history_address
         yield HISTORY, writer.add(HISTORY, lambda path: history_part.save(address, path))
@@ -56,6 +58,7 @@ def restore(settings: Settings, file: Path, management_url: str | None) -> Itera
         BrokerUnavailableError, ResultsUnavailableError, HistoryUnavailableError
     """
     with Archive(file) as archive:
+        _check_broker(settings, archive.parts)
         steps = dict(_steps(settings, archive.parts, management_url))
         for name, step in steps.items():
             if problem := step.check():
@@ -64,6 +67,23 @@ def restore(settings: Settings, file: Path, management_url: str | None) -> Itera
             yield name, step.put_back()
         if DEFINITIONS in archive.parts.keys() - steps:
             yield DEFINITIONS, "left out; --management says where RabbitMQ's management is"
+
+
+def _is_shared(settings: Settings) -> bool:
+    """Tell whether messages and results are in one database of Redis."""
+    broker_url, redis_url = settings.require_urls()
+    return not broker_url.startswith("amqp") and redis_part.is_same(broker_url, redis_url)
+
+
+def _check_broker(settings: Settings, parts: Iterable[str]) -> None:
+    """Refuse to put messages where no worker would look for them."""
+    if MESSAGES in parts and settings.require_urls()[0].startswith("amqp"):
+        problem = f"{MESSAGES}: messages of Redis do not go into RabbitMQ."
+    elif SHARED in parts and not _is_shared(settings):
+        problem = f"{SHARED}: give broker and results one database of Redis, as they had."
+    else:
+        return
+    raise ConfigurationError(f"Nothing was restored: {problem}")
 
 
 class _Step(Protocol):
@@ -81,6 +101,6 @@ def _steps(
     if DEFINITIONS in parts and management_url:
         vhost = broker_part.vhost_of(broker_url)
         yield DEFINITIONS, BrokerPart(management_url, vhost, parts[DEFINITIONS])
-    for name, url in ((RESULTS, redis_url), (MESSAGES, broker_url)):
+    for name, url in ((RESULTS, redis_url), (SHARED, redis_url), (MESSAGES, broker_url)):
         if name in parts:
             yield name, RedisPart(url, parts[name])

@@ -51,6 +51,17 @@ def _lines(client: Any, keys: list[bytes]) -> Iterator[str]:
             yield json.dumps(words) + "\n"
 
 
+def is_same(url: str, other_url: str) -> bool:
+    """Tell whether both name one database of one server, however they are written."""
+    return _identity(url) == _identity(other_url)
+
+
+def _identity(url: str) -> tuple[str, int]:
+    with redis_errors(AWAY), connect(url, timeout_s=TIMEOUT_S) as client:
+        database = client.connection_pool.connection_kwargs.get("db") or 0
+        return client.info("server")["run_id"], database
+
+
 class RedisPart:
     """Such keys, and the database that they go back into."""
 
