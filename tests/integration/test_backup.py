@@ -112,6 +112,7 @@ def test_all_is_there_again_in_another_place(
     with running_stack(new.folder, environment=new.environment) as stack:
         pass
     assert "ada" in new.celeriac("users", "list")
+    assert "backup.restore" in new.celeriac("audit", "list")
     assert '"olleh"' in new.celeriac("run", "show", run, "--json")
     assert run in new.celeriac("runs", "list", "--json")
     with Redis.from_url(new.redis_url) as client:

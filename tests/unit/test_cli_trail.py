@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from celeriac import runs as runs_of
 from celeriac.access import Access, Entry
 from celeriac.cli import app
-from celeriac.errors import BrokerUnavailableError
-from celeriac.runs import BulkProgress, LetterProgress, Outcome, Run, RunCount, RunState
+from celeriac.errors import BrokerUnavailableError, ConfigurationError, ResultsUnavailableError
+from celeriac.runs import BulkProgress, LetterProgress, Outcome, Run, RunCount, RunState, backup
 from celeriac.runs.batch import LineAnswer
 from celeriac.runs.purge import Purged
 
@@ -179,3 +179,34 @@ def test_trail_that_cannot_be_written_stops_nothing(
     assert "fast is paused" in done.stdout
     assert "Not in the audit trail" in caplog.text
     assert json.dumps("queue.pause") in caplog.text
+
+
+def test_restore_leaves_one_entry_once_there_is_a_trail_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def restore(*_: object) -> Iterator[tuple[str, str]]:
+        assert not (tmp_path / "history.db").exists()
+        yield "history", "7 runs"
+        raise ResultsUnavailableError("away")
+
+    monkeypatch.setattr(backup, "restore", restore)
+
+    done = _run("restore", str(tmp_path / "backup.tar.gz"))
+
+    assert done.stdout == "history: 7 runs\n"
+    (entry,) = _told(tmp_path)
+    assert (entry.action, entry.target) == ("backup.restore", "backup.tar.gz")
+    assert entry.outcome == ResultsUnavailableError.code
+
+
+def test_restore_that_changed_nothing_makes_no_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def restore(*_: object) -> Iterator[tuple[str, str]]:
+        raise ConfigurationError("damaged")
+        yield
+
+    monkeypatch.setattr(backup, "restore", restore)
+
+    assert _run("restore", "backup.tar.gz").exit_code != 0
+    assert not (tmp_path / "history.db").exists()

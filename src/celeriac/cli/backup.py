@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from celeriac.cli import options
 from celeriac.cli.place import servers
+from celeriac.cli.trail import recorded
 
 File = Annotated[Path, typer.Argument(help="The file, such as /backup/celeriac.tar.gz.")]
 Management = Annotated[
@@ -47,7 +49,10 @@ def restore(
     from celeriac.runs.backup import restore as put_back
 
     settings = servers(broker_url=broker, redis_url=redis)
-    _tell(put_back(settings, file, management))
+    parts = put_back(settings, file, management)
+    _tell(islice(parts, 1))  # The history, and with it the audit trail.
+    with recorded(settings, "backup.restore", file.name):
+        _tell(parts)
     print(f"Restored {file}. Start the roles now.")
 
 
