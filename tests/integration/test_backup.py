@@ -119,6 +119,24 @@ def test_all_is_there_again_in_another_place(
         assert client.ttl(f"celery-task-meta-{run}") > 0
 
 
+def test_run_whose_message_was_in_rabbitmq_is_submitted_again(
+    places: list[_Place], tmp_path: Path
+) -> None:
+    old, new = places
+    run = json.loads(old.celeriac("submit", "text.reverse", "--text", "hello", "--json"))["id"]
+    old.celeriac("backup", tmp_path / "b")
+    new.celeriac("restore", tmp_path / "b")
+
+    with running_stack(new.folder, environment=new.environment) as stack:
+        eventually(lambda: stack.get("/runs?state=PENDING")["runs"], deadline_s=WITHIN_S)
+        assert run in new.celeriac("runs", "list", "--state", "PENDING", "--json")
+        again = json.loads(new.celeriac("run", "resubmit", run, "--wait", "--json"))
+        new.celeriac("run", "cancel", run)
+
+        assert (again["state"], again["resubmit_of"]) == ("SUCCESS", run)
+        assert stack.get(f"/runs/{run}")["state"] == "REVOKED"
+
+
 def _with_redis_as_broker(place: _Place, *, shared: bool) -> _Place:
     """Give its messages a database of their own, or that of the results, written otherwise."""
     server, _, number = place.redis_url.rpartition("/")
