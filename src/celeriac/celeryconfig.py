@@ -5,6 +5,7 @@ Source: Celery 5.7, "Configuration and defaults".
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from celeriac.settings import Settings
 
@@ -63,6 +64,7 @@ class CeleryConfig:
     # its runs with it.
     broker_channel_error_retry: bool = True
     broker_connection_timeout: float = CONNECT_TIMEOUT_S
+    broker_use_ssl: dict[str, str] | bool = False
     broker_heartbeat: int = 10
     broker_pool_limit: int = 10
     broker_transport_options: dict[str, Any] = field(default_factory=dict)
@@ -88,6 +90,7 @@ def celery_config(settings: Settings, *, publisher: bool = False) -> CeleryConfi
     on_redis = not broker_url.startswith("amqp")
     return CeleryConfig(
         broker_url=broker_url,
+        broker_use_ssl=_checking_names(broker_url),
         broker_pool_limit=PUBLISHER_CONNECTIONS if publisher else 10,
         result_backend=f"celeriac+{redis_url.removeprefix('redis+')}",
         timezone=settings.timezone,
@@ -117,6 +120,15 @@ def _checking_certificates(url: str) -> str:
     if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
         return url
     return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+
+
+def _checking_names(url: str) -> dict[str, str] | bool:
+    """Have the server of an amqps:// prove that it has this name, and not just any certificate.
+
+    Source: amqp 5.4, `SSLTransport._wrap_socket_sni`: it looks at no name unless it is given one.
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "amqps" and {"server_hostname": parts.hostname or ""}
 
 
 def _redis_options(settings: Settings, publisher: bool) -> dict[str, Any]:
