@@ -42,7 +42,7 @@ flask_url = (
     else pulumi.Output.concat("http://", web_address.public_ip, f":{FLASK.ports['web']}")
 )
 
-credentials = create_credentials()
+credentials = create_credentials(config.broker)
 services = create_services(config, credentials, network, firewall)
 told = Parameters(
     "celeriac",
@@ -83,6 +83,11 @@ machines = {
     )
     for name, role in planned.items()
 }
+if config.broker == "cluster3":
+    # Clients know one name, and try its addresses one after another.
+    names.point(
+        RABBITMQ.name, *(machines[name].private_ip for name in planned if planned[name] is RABBITMQ)
+    )
 ec2.EipAssociation(
     "web",
     allocation_id=web_address.id,
@@ -113,12 +118,13 @@ pulumi.export(
     "flower_url",
     pulumi.Output.concat("http://", addresses[FLOWER.hosts[0]], f":{FLOWER.ports['flower']}"),
 )
-pulumi.export(
-    "rabbitmq_url",
-    pulumi.Output.concat(
-        "http://", addresses[RABBITMQ.hosts[0]], f":{RABBITMQ.ports['management']}"
-    ),
-)
+if RABBITMQ.hosts[0] in addresses:
+    pulumi.export(
+        "rabbitmq_url",
+        pulumi.Output.concat(
+            "http://", addresses[RABBITMQ.hosts[0]], f":{RABBITMQ.ports['management']}"
+        ),
+    )
 pulumi.export(
     "ssh",
     {name: pulumi.Output.concat("ssh ubuntu@", address) for name, address in addresses.items()},

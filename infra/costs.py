@@ -1,8 +1,8 @@
 """What a stack costs a month, about: list prices of AWS in us-east-1, in US dollars.
 
-Source: AWS's price lists of EC2 (on demand), EBS, VPC (public addresses) and Route 53, written down
-from memory in November 2026: look there before you rely on it. Traffic, taxes and what an account
-has for free are not in it.
+Source: AWS's price lists of EC2 (on demand), EBS, VPC (public addresses), Route 53 and the services
+below, written down from memory in November 2026: look there before you rely on it. Traffic, taxes
+and what an account has for free are not in it.
 """
 
 import math
@@ -26,6 +26,8 @@ HOUR_USD = {
     "t4g.medium": 0.0336,
     "t4g.large": 0.0672,
 }
+BROKER_HOUR_USD = {"mq.m7g.medium": 0.0816, "mq.m7g.large": 0.1632, "mq.m5.large": 0.288}
+"""What it stores comes on top."""
 DATABASE_HOUR_USD = {"db.t4g.micro": 0.016, "db.t4g.small": 0.032, "db.t4g.medium": 0.065}
 CACHE_HOUR_USD = {"cache.t4g.micro": 0.0128, "cache.t4g.small": 0.0256, "cache.t4g.medium": 0.052}
 ADDRESS_HOUR_USD = 0.005
@@ -50,6 +52,8 @@ def month_usd(config: StackConfig, hosts: Mapping[str, Role]) -> float | None:
 
 def _services_month_usd(config: StackConfig) -> float | None:
     hourly, disks = BALANCER_HOUR_USD if config.domain else 0.0, 0.0
+    if config.broker == "amazonmq":
+        hourly += BROKER_HOUR_USD.get(config.broker_type, math.nan)
     if config.history == "postgres":
         hourly += DATABASE_HOUR_USD.get(config.database_class, math.nan)
         disks = max(config.data_volume_gb, LEAST_GB) * DATABASE_GB_MONTH_USD
@@ -62,7 +66,8 @@ def told(config: StackConfig, hosts: Mapping[str, Role]) -> str:
     """Say the cost of a month in one line."""
     cost = month_usd(config, hosts)
     if cost is None:
-        types = {*config.instance_types.values(), config.database_class, config.cache_type}
-        return f"unknown: the price of one of {sorted(types)}"
+        services = {config.broker_type, config.database_class, config.cache_type}
+        types = sorted({*config.instance_types.values()} | services)
+        return f"unknown: the price of one of {types}"
     less = ", less what spot workers save" if config.spot_workers else ""
     return f"about {cost:.0f} USD a month in us-east-1, without traffic{less}"

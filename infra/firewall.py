@@ -55,7 +55,7 @@ class Firewall(pulumi.ComponentResource):
         """Make a group for a service of AWS, one port of which these roles may reach."""
         self.groups[service] = self._create_group(service, f"The service {service}")
         for role in roles:
-            self._open(service, port, service, source=role.name)
+            self.open_port(service, port, service, source=role.name)
         return self.groups[service]
 
     def put_before(self, role: Role, what: str, ports: Mapping[int, str]) -> pulumi.Output[str]:
@@ -64,9 +64,9 @@ class Firewall(pulumi.ComponentResource):
         self.groups[name] = self._create_group(name, f"The load balancer before {role.name}")
         for port, protocol in ports.items():
             for cidr in self._public_cidrs:
-                self._open(name, port, protocol, cidr=cidr)
+                self.open_port(name, port, protocol, cidr=cidr)
         self._let_out(name, "The hosts behind it", role, role.ports[what])
-        self._open(role.name, role.ports[what], what, source=name)
+        self.open_port(role.name, role.ports[what], what, source=name)
         return self.groups[name]
 
     def _create_group(self, name: str, description: str) -> pulumi.Output[str]:
@@ -80,7 +80,7 @@ class Firewall(pulumi.ComponentResource):
         return pulumi.Output.from_input(group.id)
 
     def _create_common_rules(self, role: Role, admin_cidr: str) -> None:
-        self._open(role.name, SSH_PORT, "ssh", cidr=admin_cidr)
+        self.open_port(role.name, SSH_PORT, "ssh", cidr=admin_cidr)
         self._let_out(role.name, "Packages, images, names, and the other roles")
 
     def _let_out(
@@ -103,11 +103,11 @@ class Firewall(pulumi.ComponentResource):
     def _create_door(self, door: Door) -> None:
         port = door.role.ports[door.port]
         for role in door.roles:
-            self._open(door.role.name, port, door.port, source=role.name)
+            self.open_port(door.role.name, port, door.port, source=role.name)
         for cidr in self._people[door.people]:
-            self._open(door.role.name, port, door.port, cidr=cidr)
+            self.open_port(door.role.name, port, door.port, cidr=cidr)
 
-    def _open(
+    def open_port(
         self,
         target: str,
         port: int,

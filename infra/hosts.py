@@ -10,7 +10,7 @@ import parameters
 import startup
 from celeriac.topology import CELERY, Role
 from identity import Identity
-from names import Names
+from names import Names, full_name
 from network import Network
 from plan import is_further_web, keeps_data
 from stack_config import StackConfig
@@ -48,10 +48,11 @@ class HostArgs:
 
 
 class Host(pulumi.ComponentResource):
-    """One machine; `public_ip` is its address at launch."""
+    """One machine; `public_ip` is its address at launch, `private_ip` the one among hosts."""
 
     instance_id: pulumi.Output[str]
     public_ip: pulumi.Output[str]
+    private_ip: pulumi.Output[str]
 
     def __init__(self, name: str, args: HostArgs) -> None:
         super().__init__("celeriac:infra:Host", name)
@@ -61,8 +62,9 @@ class Host(pulumi.ComponentResource):
         instance = self._create_instance(args, volume)
         if volume is not None:
             self._attach(volume, instance)
-        args.names.point(name, instance.private_ip)
-        self.instance_id, self.public_ip = instance.id, instance.public_ip
+        self.instance_id = instance.id
+        self.public_ip, self.private_ip = instance.public_ip, instance.private_ip
+        args.names.point(name, self.private_ip)
         self.register_outputs({"instance_id": self.instance_id, "public_ip": self.public_ip})
 
     def _create_volume(self, args: HostArgs) -> ebs.Volume:
@@ -123,6 +125,7 @@ class Host(pulumi.ComponentResource):
         settings = {
             "ROLE": args.role.name,
             "HOST": self._name,
+            "FULL_NAME": full_name(self._name),
             "REGION": args.region,
             "PARAMETERS": parameters.folder(args.role.name),
             "RELEASE_NAME": parameters.release_name(),

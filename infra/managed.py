@@ -1,6 +1,7 @@
 """Services of AWS that a stack may use in place of what its hosts would run."""
 
 import database
+from broker import create_broker
 from cache import Cache, CacheArgs
 from celeriac.topology import DOORS, FLASK, REDIS
 from credentials import Credentials
@@ -15,8 +16,9 @@ def create_services(
     config: StackConfig, credentials: Credentials, network: Network, firewall: Firewall
 ) -> Services:
     """Make those that the configuration asks for, where no host of theirs is."""
+    broker = create_broker(config, credentials, network, firewall)
     if config.history == "sqlite" and config.results == "ec2":
-        return Services()
+        return Services(broker)
     subnets = network.create_inner_subnets()
     history_url = redis_host = None
     if config.history == "postgres":
@@ -26,4 +28,4 @@ def create_services(
         clients = [role for door in DOORS if door.role is REDIS for role in door.roles]
         guard = firewall.guard("results", REDIS.ports["redis"], clients)
         redis_host = Cache("celeriac", CacheArgs(config, credentials.redis, subnets, guard)).host
-    return Services(history_url, redis_host)
+    return Services(broker, history_url, redis_host)

@@ -29,14 +29,14 @@ class Names(pulumi.ComponentResource):
         )
         self.register_outputs({"zone_id": self._zone.zone_id})
 
-    def point(self, host: str, address: pulumi.Input[str]) -> None:
-        """Let a host's name lead to its private address."""
+    def point(self, host: str, *addresses: pulumi.Input[str]) -> None:
+        """Let a name lead to a host's private address, or to those of several."""
         route53.Record(
             f"{host}-name",
             zone_id=self._zone.zone_id,
             name=full_name(host),
             type="A",
             ttl=SHORT_TTL_S,
-            records=[address],
+            records=list(addresses),
             opts=pulumi.ResourceOptions(parent=self),
         )

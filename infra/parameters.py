@@ -19,9 +19,18 @@ Environment = dict[str, pulumi.Input[str]]
 
 
 @dataclass(frozen=True)
-class Services:
-    """Where services of AWS are that stand for a role's host, or for the file of the history."""
+class BrokerEnvironments:
+    """What clients are told of RabbitMQ, and its hosts of each other; None: it is on no host."""
 
+    clients: Environment
+    hosts: Environment | None
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where RabbitMQ is, and services of AWS that stand for Redis or the file of the history."""
+
+    broker: BrokerEnvironments
     history_url: pulumi.Input[str] | None = None
     redis_host: pulumi.Input[str] | None = None
 
@@ -43,7 +52,7 @@ def environments(
     domain: str | None,
 ) -> dict[str, Environment]:
     """Map each role to its environment; none has a secret that it does not need."""
-    found = {role: _client(role, credentials, services.redis_host) for role in CLIENTS}
+    found = {role: _client(role, credentials, services) for role in CLIENTS}
     message_keys = pulumi.Output.concat("stack:", credentials.message_key)
     found[FLASK.name] |= {
         "CELERIAC_PUBLIC_URL": public_url,
@@ -59,7 +68,10 @@ def environments(
         found[FLASK.name] |= {"CELERIAC_TRUSTED_PROXIES": "1", "CELERIAC_TRUSTED_HOSTS": domain}
     found[CELERY.name] |= {"CELERIAC_MESSAGE_KEYS": message_keys}
     found[FLOWER.name] |= {"FLOWER_PASSWORD": credentials.flower}
-    found[RABBITMQ.name] = _passwords("RABBITMQ", credentials.rabbitmq)
+    hosts = services.broker.hosts
+    found[RABBITMQ.name] = (
+        {} if hosts is None else hosts | _passwords("RABBITMQ", credentials.rabbitmq)
+    )
     found[REDIS.name] = {} if services.redis_host else _passwords("REDIS", credentials.redis)
     for role in ROLES:
         if role.ports and found[role.name]:
@@ -68,13 +80,10 @@ def environments(
     return found
 
 
-def _client(
-    role: str, credentials: Credentials, redis_host: pulumi.Input[str] | None
-) -> Environment:
-    return {
-        "RABBITMQ_HOST": full_name(RABBITMQ.hosts[0]),
-        "REDIS_HOST": redis_host or full_name(REDIS.hosts[0]),
-        "REDIS_SCHEME": "rediss" if redis_host else "redis",
+def _client(role: str, credentials: Credentials, services: Services) -> Environment:
+    return services.broker.clients | {
+        "REDIS_HOST": services.redis_host or full_name(REDIS.hosts[0]),
+        "REDIS_SCHEME": "rediss" if services.redis_host else "redis",
         f"RABBITMQ_{role.upper()}_PASSWORD": credentials.rabbitmq[role],
         f"REDIS_{role.upper()}_PASSWORD": credentials.redis[role],
     }

@@ -6,6 +6,9 @@ from stack_config import StackConfig
 KEEPS_DATA = (RABBITMQ, REDIS, FLASK)
 """They have a volume that outlives the instance: messages, results and marks, the history."""
 
+FURTHER_BROKERS = ("rabbitmq2-ec2", "rabbitmq3-ec2")
+"""With the first they are the three hosts of `broker = cluster3`: one may be lost."""
+
 
 def role_of(host: str) -> Role:
     """Give the role of a host by its name; what is no other's is a worker's."""
@@ -28,6 +31,9 @@ def planned_hosts(config: StackConfig) -> dict[str, Role]:
     workers = {f"worker{number}-ec2": CELERY for number in range(1, config.worker_count + 1)}
     others = {host: role for role in ROLES if role is not CELERY for host in role.hosts}
     webs = {f"flask{number}-ec2": FLASK for number in range(2, config.web_count + 1)}
+    brokers = dict.fromkeys(FURTHER_BROKERS, RABBITMQ) if config.broker == "cluster3" else {}
+    if config.broker == "amazonmq":
+        del others[RABBITMQ.hosts[0]]
     if config.results == "elasticache":
         del others[REDIS.hosts[0]]
-    return others | webs | workers
+    return others | brokers | webs | workers

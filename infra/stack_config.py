@@ -12,11 +12,13 @@ import pulumi
 from celeriac import topology
 
 Architecture = Literal["x86", "arm"]
+Broker = Literal["ec2", "cluster3", "amazonmq"]
 History = Literal["sqlite", "postgres"]
 Results = Literal["ec2", "elasticache"]
 
 Choice = TypeVar("Choice", bound=str)
 
+BROKERS: tuple[Broker, ...] = ("ec2", "cluster3", "amazonmq")
 HISTORIES: tuple[History, ...] = ("sqlite", "postgres")
 RESULTS: tuple[Results, ...] = ("ec2", "elasticache")
 
@@ -58,6 +60,8 @@ class StackConfig:
     image: str | None
     git_url: str | None
     git_commit: str | None
+    broker: Broker
+    broker_type: str
     history: History
     database_class: str
     results: Results
@@ -92,6 +96,8 @@ def read_stack_config() -> StackConfig:
         image=config.get("image"),
         git_url=git_url,
         git_commit=git_commit,
+        broker=_one_of("broker", config.get("broker"), BROKERS),
+        broker_type=config.get("brokerType") or "mq.m7g.medium",
         history=_one_of("history", config.get("history"), HISTORIES),
         database_class=config.get("databaseClass") or "db.t4g.micro",
         results=_one_of("results", config.get("results"), RESULTS),

@@ -218,6 +218,7 @@ write_environment() { # Root alone may read it; compose reads it as .env of its 
 COMPOSE_PROJECT_NAME=celeriac
 CELERIAC_IMAGE=${IMAGE:-celeriac:$COMMIT}
 WORKER_HOSTNAME=$HOST
+RABBITMQ_NODE=$FULL_NAME
 EOF
     mv "$SECRETS.new" "$SECRETS"
     ln -sfn "$SECRETS" "$RELEASES/current/.env"

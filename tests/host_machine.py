@@ -13,6 +13,7 @@ import startup
 SETTINGS = {
     "ROLE": "redis",
     "HOST": "redis-ec2",
+    "FULL_NAME": "redis-ec2.celeriac.internal",
     "REGION": "us-east-1",
     "PARAMETERS": "/celeriac/dev/redis",
     "RELEASE_NAME": "/celeriac/dev/release",

@@ -66,6 +66,8 @@ class Cloud(mocks.Mocks):
                     "resourceRecordValue": "proof.aws",
                 }
             ]
+        if args.typ == "aws:mq/broker:Broker":
+            added["instances"] = [{"endpoints": ["amqps://rabbitmq.example.internal:5671"]}]
         kind = args.typ.rpartition(":")[2].lower()
         return f"{kind}-{args.name}", {**args.inputs, **added}
 

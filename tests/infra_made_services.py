@@ -44,6 +44,28 @@ def _database(aws: Any, name: str, inputs: Inputs) -> Made:
     )
 
 
+@makes("aws:mq/broker:Broker")
+def _broker(aws: Any, name: str, inputs: Inputs) -> Made:
+    made = aws.mq.create_broker(
+        BrokerName=name,
+        EngineType=inputs["engineType"],
+        EngineVersion=inputs["engineVersion"],
+        AutoMinorVersionUpgrade=inputs["autoMinorVersionUpgrade"],
+        HostInstanceType=inputs["hostInstanceType"],
+        DeploymentMode=inputs["deploymentMode"],
+        PubliclyAccessible=inputs["publiclyAccessible"],
+        SubnetIds=inputs["subnetIds"],
+        SecurityGroups=inputs["securityGroups"],
+        Users=[
+            {"Username": each["username"], "Password": each["password"]} for each in inputs["users"]
+        ],
+        Tags=inputs["tags"],
+    )["BrokerId"]
+    found = aws.mq.describe_broker(BrokerId=made)["BrokerInstances"]
+    instances = [{"endpoints": each["Endpoints"]} for each in found]
+    return Made(made, {"instances": instances}, lambda: aws.mq.delete_broker(BrokerId=made))
+
+
 @makes("aws:acm/certificate:Certificate")
 def _certificate(aws: Any, name: str, inputs: Inputs) -> Made:
     arn = aws.acm.request_certificate(

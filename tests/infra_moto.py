@@ -30,6 +30,7 @@ os.environ |= {
 import boto3  # type: ignore[import-untyped] # It makes its clients as it goes.
 from moto import mock_aws
 
+SERVICES = ("acm", "ec2", "elasticache", "elbv2", "iam", "mq", "rds", "route53", "ssm", "s3")
 UBUNTU = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260101"
 
 
@@ -39,7 +40,7 @@ class Aws(Cloud):
     def __init__(self) -> None:
         super().__init__(preview=False)
         mock_aws().start()
-        for service in ("acm", "ec2", "elasticache", "elbv2", "iam", "rds", "route53", "ssm", "s3"):
+        for service in SERVICES:
             setattr(self, service, boto3.client(service))
         self.made: dict[tuple[str, str], Made] = {}
         self.ec2.register_image(Name=UBUNTU)
@@ -98,6 +99,7 @@ class Aws(Cloud):
                 for page in self.ssm.get_paginator("describe_parameters").paginate()
                 for parameter in page["Parameters"]
             ],
+            "brokers": self.mq.list_brokers()["BrokerSummaries"],
             "databases": self.rds.describe_db_instances()["DBInstances"],
             "zones": [
                 each

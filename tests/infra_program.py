@@ -118,6 +118,7 @@ def import_all() -> None:
         ("elasticache", "User"),
         ("iam", "Role"),
         ("lb", "LoadBalancer"),
+        ("mq", "Broker"),
         ("rds", "Instance"),
         ("route53", "Record"),
         ("s3", "Bucket"),

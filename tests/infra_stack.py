@@ -20,6 +20,7 @@ KEY = Path(__file__).parent / "infra" / "id_example.pub"
 
 
 OPTIONS = (
+    ("broker", "amazonmq"),
     ("history", "postgres"),
     ("results", "elasticache"),
     ("spotWorkers", "true"),
@@ -28,6 +29,9 @@ OPTIONS = (
     ("dataVolumeGb", "8"),
 )
 """All options at once: what is not the default."""
+
+CLUSTER = (("broker", "cluster3"),)
+"""What cannot be one of them beside Amazon MQ: three hosts of RabbitMQ."""
 
 
 @dataclass(frozen=True)

@@ -47,5 +47,8 @@ DOORS = (
     Door(FLOWER, "flower", roles=(FLASK,), people="admins"),
 )
 
+CLUSTER_PORTS = {"epmd": 4369, "erlang": 25672}
+"""What hosts of RabbitMQ that are one broker open to each other, and to nobody else."""
+
 QUEUE = "celery_see"
 """The queue that tasks go to unless they say otherwise."""

@@ -1,6 +1,7 @@
 # flask-ec2
 readonly ROLE=flask
 readonly HOST=flask-ec2
+readonly FULL_NAME=flask-ec2.celeriac.internal
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/flask
 readonly RELEASE_NAME=/celeriac/dev/release
@@ -9,6 +10,7 @@ readonly VOLUME=volume-flask-ec2-data
 # flower-ec2
 readonly ROLE=flower
 readonly HOST=flower-ec2
+readonly FULL_NAME=flower-ec2.celeriac.internal
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/flower
 readonly RELEASE_NAME=/celeriac/dev/release
@@ -17,6 +19,7 @@ readonly VOLUME=''
 # rabbitmq-ec2
 readonly ROLE=rabbitmq
 readonly HOST=rabbitmq-ec2
+readonly FULL_NAME=rabbitmq-ec2.celeriac.internal
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/rabbitmq
 readonly RELEASE_NAME=/celeriac/dev/release
@@ -25,6 +28,7 @@ readonly VOLUME=volume-rabbitmq-ec2-data
 # redis-ec2
 readonly ROLE=redis
 readonly HOST=redis-ec2
+readonly FULL_NAME=redis-ec2.celeriac.internal
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/redis
 readonly RELEASE_NAME=/celeriac/dev/release
@@ -33,6 +37,7 @@ readonly VOLUME=volume-redis-ec2-data
 # worker1-ec2
 readonly ROLE=celery
 readonly HOST=worker1-ec2
+readonly FULL_NAME=worker1-ec2.celeriac.internal
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/celery
 readonly RELEASE_NAME=/celeriac/dev/release
@@ -41,6 +46,7 @@ readonly VOLUME=''
 # worker2-ec2
 readonly ROLE=celery
 readonly HOST=worker2-ec2
+readonly FULL_NAME=worker2-ec2.celeriac.internal
 readonly REGION=us-east-1
 readonly PARAMETERS=/celeriac/dev/celery
 readonly RELEASE_NAME=/celeriac/dev/release

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from infra_stack import INSTANCE, OPTIONS, Life, Resource, lived
+from infra_stack import CLUSTER, INSTANCE, OPTIONS, Life, Resource, lived
 
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -120,9 +120,9 @@ def test_secrets_are_long_and_no_two_are_one(life: Life) -> None:
     assert len(set.union(*told.values())) == len(told) == len(made)
 
 
-@pytest.fixture(params=[(), OPTIONS], ids=["default", "options"])
+@pytest.fixture(params=[(), OPTIONS, CLUSTER], ids=["default", "options", "cluster"])
 def any_life(request: pytest.FixtureRequest) -> Life:
-    """Give the default stack's, and that of one with all options."""
+    """Give the default stack's, that of one with all options, and that of one with a cluster."""
     return lived(*request.param)
 
 

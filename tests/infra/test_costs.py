@@ -5,6 +5,7 @@ import pytest
 from costs import (
     ADDRESS_HOUR_USD,
     BALANCER_HOUR_USD,
+    BROKER_HOUR_USD,
     CACHE_HOUR_USD,
     DATABASE_GB_MONTH_USD,
     DATABASE_HOUR_USD,
@@ -13,7 +14,7 @@ from costs import (
     HOURS,
     ZONE_MONTH_USD,
 )
-from infra_stack import OPTIONS, Stack, deployed
+from infra_stack import CLUSTER, OPTIONS, Stack, deployed
 
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -27,6 +28,8 @@ def _cost(stack: Stack) -> float:
     hourly += BALANCER_HOUR_USD * len(stack.of("aws:lb/loadBalancer:LoadBalancer"))
     for cache in stack.of("aws:elasticache/replicationGroup:ReplicationGroup"):
         hourly += CACHE_HOUR_USD[cache.inputs["nodeType"]] * cache.inputs["numCacheClusters"]
+    for broker in stack.of("aws:mq/broker:Broker"):
+        hourly += BROKER_HOUR_USD[broker.inputs["hostInstanceType"]]
     rest = ZONE_MONTH_USD
     for database in stack.of("aws:rds/instance:Instance"):
         hourly += DATABASE_HOUR_USD[database.inputs["instanceClass"]]
@@ -34,7 +37,7 @@ def _cost(stack: Stack) -> float:
     return hourly * HOURS + disks_gb * DISK_GB_MONTH_USD + rest
 
 
-@pytest.mark.parametrize("options", [(), OPTIONS], ids=["default", "options"])
+@pytest.mark.parametrize("options", [(), OPTIONS, CLUSTER], ids=["default", "options", "cluster"])
 def test_cost_of_a_month_is_that_of_what_is_made(options: tuple[tuple[str, str], ...]) -> None:
     stack = deployed(*options)
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pulumi_policy import ResourceValidationArgs
 
-from infra_stack import INGRESS, INSTANCE, OPTIONS, Resource, Stack, deployed
+from infra_stack import CLUSTER, INGRESS, INSTANCE, OPTIONS, Resource, Stack, deployed
 from policies import __main__ as pack
 
 # Pulumi and its AWS package take long to import on a busy machine.
@@ -39,9 +39,9 @@ def _real(resource: Resource) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=[(), OPTIONS], ids=["default", "options"])
+@pytest.fixture(params=[(), OPTIONS, CLUSTER], ids=["default", "options", "cluster"])
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """Give the stack as it is by default, and with all options."""
+    """Give the stack as it is by default, with all options, and with a cluster."""
     return deployed(*request.param)
 
 
@@ -73,6 +73,7 @@ def test_stack_breaks_no_rule(stack: Stack) -> None:
             "settings-are-safe",
         ),
         ("aws:rds/instance:Instance", DATABASE | {"publiclyAccessible": True}, "settings-are-safe"),
+        ("aws:mq/broker:Broker", {"tags": TAGS, "publiclyAccessible": True}, "settings-are-safe"),
         (INSTANCE, HOST | {"tags": {"Project": "celeriac"}}, "everything-is-tagged"),
     ],
 )

@@ -68,6 +68,7 @@ def test_instance_types_are_by_role() -> None:
         ("instanceTypes", '{"web": "t3.small"}', "maps roles"),
         ("webCount", "2", "needs a domain"),
         ("results", "memcached", "one of: ec2, elasticache"),
+        ("broker", "kafka", "one of: ec2, cluster3, amazonmq"),
         ("history", "mysql", "one of: sqlite, postgres"),
         ("gitUrl", "https://git.example.org/celeriac.git", "go together"),
         ("publicKeyPath", __file__, "no public key that EC2 takes"),

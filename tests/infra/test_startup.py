@@ -133,6 +133,7 @@ def test_secrets_are_for_root_alone_and_in_no_log(machine: HostMachine) -> None:
 
     assert f"REDIS_ADMIN_PASSWORD='{SECRET}'\n" in file.read_text()
     assert "WORKER_HOSTNAME=redis-ec2\n" in file.read_text()
+    assert "RABBITMQ_NODE=redis-ec2.celeriac.internal\n" in file.read_text()
     assert "Y='no'" not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert (machine.root / "opt/celeriac/current/.env").resolve() == file.resolve()
