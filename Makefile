@@ -115,8 +115,8 @@ bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million ru
 deploy: $(VENV)/.infra ## Make six hosts on AWS by Pulumi and start everything there, e.g. make deploy STACK=prod
 	@$(BIN)/python infra/deploy.py up $(or $(STACK),dev)
 
-rollout: $(VENV)/.infra ## Bring this checkout's version to the hosts, one after another, and back where it is not healthy
-	@$(BIN)/python infra/rollout.py $(or $(STACK),dev)
+rollout: $(VENV)/.infra ## Bring this checkout's version to the hosts, one after another, and back where it is not healthy; VIA=ssm without SSH
+	@$(BIN)/python infra/rollout.py $(or $(STACK),dev) $(or $(VIA),ssh)
 
 destroy: $(VENV)/.infra ## Remove what `make deploy` made, data included, once you have typed its name
 	@$(BIN)/python infra/deploy.py down $(or $(STACK),dev)

@@ -28,9 +28,12 @@ SESSION_ACTIONS = [
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 ]
-"""They are of no single resource. AWS's own policy for it would open every parameter as well.
+"""A session, and commands by SSM (from version 3.3.40 of its agent on, which Ubuntu keeps new).
 
-Source: AWS Systems Manager user guide, "Create a custom IAM role for Session Manager".
+They are of no single resource. AWS's own policy for it would open every parameter as well.
+
+Source: AWS Systems Manager user guide, "Create a custom IAM role for Session Manager",
+and "Reference: ec2messages, ssmmessages, and other API operations".
 """
 
 

@@ -1,6 +1,6 @@
 """`make rollout`: a new version reaches the hosts, one after another, without replacing any.
 
-python infra/rollout.py STACK
+python infra/rollout.py STACK ssh | ssm
 """
 
 import shlex
@@ -15,6 +15,7 @@ import deploy
 from celeriac.topology import CELERY, FLASK, FLOWER, RABBITMQ, REDIS
 from deploy import DeployError
 from plan import role_of
+from run_command import run_command
 
 HOST_SCRIPT = Path(__file__).parent / "host" / "rollout.sh"
 
@@ -53,6 +54,41 @@ def ssh(outputs: Mapping[str, Any]) -> Transport:
             return subprocess.run(command, stdin=script, check=False).returncode
 
     return run
+
+
+END = "END-OF-THE-SCRIPT"
+
+TRY_A_TASK = (
+    "docker compose --project-directory /opt/celeriac/current exec -T flask "
+    "timeout 90 celeriac submit text.reverse --text celeriac --wait"
+)
+
+
+def ssm(outputs: Mapping[str, Any]) -> Transport:
+    """Run the same by SSM, where no port of the hosts is open to this machine."""
+
+    def run(host: str, direction: str) -> int:
+        script = HOST_SCRIPT.read_text(encoding="utf-8").splitlines()
+        lines = [f"bash -s -- {direction} <<'{END}'", *script, END]
+        return run_command(_instance(outputs, host), lines)
+
+    return run
+
+
+def _instance(outputs: Mapping[str, Any], host: str) -> str:
+    return shlex.split(outputs["ssm"][host])[-1]
+
+
+def run_a_task(outputs: Mapping[str, Any]) -> None:
+    """Have a worker reverse a text, asked on the web's host: no token comes by SSM.
+
+    Raises:
+        DeployError: no worker did it.
+    """
+    code = run_command(_instance(outputs, FLASK.hosts[0]), [TRY_A_TASK])
+    if code:
+        raise DeployError(f"No worker executed the task that was tried (exit code {code})")
+    print("A task was run: text.reverse")
 
 
 def in_order(hosts: Mapping[str, Any]) -> list[str]:
@@ -103,7 +139,13 @@ def _told(forward: list[str], stuck: list[str]) -> str:
     return "No other host was touched"
 
 
-def rollout(stack: str) -> None:
+TRANSPORTS = {"ssh": ssh, "ssm": ssm}
+"""By what `VIA` says."""
+
+NO_AWS = "AWS's command line, aws, is not installed, and SSM needs it; or go by SSH, without VIA"
+
+
+def rollout(stack: str, via: str) -> None:
     """Bring this checkout's version, or the configured one, to all hosts of a stack.
 
     Raises:
@@ -113,17 +155,22 @@ def rollout(stack: str) -> None:
     targets = [word for pattern in RELEASE for word in ("--target", pattern)]
     deploy.pulumi("up", "--yes", *targets, stack=stack)
     outputs = deploy.outputs(stack)
-    roll_out(in_order(outputs["ssh"]), ssh(outputs), lambda: deploy.run_a_task(outputs))
+    try_a_task = deploy.run_a_task if via == "ssh" else run_a_task
+    roll_out(in_order(outputs["ssh"]), TRANSPORTS[via](outputs), lambda: try_a_task(outputs))
     print("\nAll hosts run the new version")
 
 
 def main(arguments: list[str]) -> int:
     """Roll out; give the exit code."""
-    (stack,) = arguments
+    stack, via = arguments
     try:
+        if via not in TRANSPORTS:
+            raise DeployError(f"VIA is {via}; it is one of: {', '.join(TRANSPORTS)}")
+        if via == "ssm" and shutil.which("aws") is None:
+            raise DeployError(NO_AWS)
         if shutil.which("pulumi") is None:
             raise DeployError(deploy.NO_PULUMI)
-        rollout(stack)
+        rollout(stack, via)
     except DeployError as error:
         print(error, file=sys.stderr)
         return 1

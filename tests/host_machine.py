@@ -138,6 +138,11 @@ class HostMachine:
         script = self._below((startup.TEMPLATE.parent / "host" / "rollout.sh").read_text())
         return self._run(["bash", "-s", "--", direction], script)
 
+    def obey(self, lines: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a script as the agent of SSM does, by sh."""
+        (self.fake / "calls").write_text("")
+        return self._run(["sh"], self._below("\n".join(lines)))
+
     def boot(self, script: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the script as user data, or another that is on the machine already."""
         (self.fake / "calls").write_text("")

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 import deploy
 import rollout
+import run_command
 from celeriac.topology import ROLES
 from host_machine import HostMachine
 from infra_stack import deployed
@@ -29,6 +32,19 @@ IN_ORDER = [
     "flower-ec2",
     "flask-ec2",
 ]
+
+SSM = """#!/bin/bash
+cd @folder@
+if [ "$2" = send-command ]; then
+    number=$(find . -name 'sent-*' | wc -l)
+    printf '%s\\0' "$@" >sent-$number
+    echo "aws $6" >>calls
+    echo command-$number
+else
+    head -n 1 answers
+    [ "$(wc -l <answers)" = 1 ] || sed -i 1d answers
+fi
+"""
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the script is for Ubuntu")
 
@@ -136,7 +152,10 @@ def test_rollout_changes_all_that_names_the_version_and_no_host() -> None:
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Put stand-ins for pulumi and ssh on the PATH; give the file with how they were called."""
-    outputs = {"ssh": {host: f"ssh ubuntu@{host}" for host in IN_ORDER}}
+    outputs = {
+        "ssh": {host: f"ssh ubuntu@{host}" for host in IN_ORDER},
+        "ssm": {host: f"aws ssm start-session --target i-{host}" for host in IN_ORDER},
+    }
     (tmp_path / "outputs").write_text(json.dumps(outputs))
     for program in ("pulumi", "ssh"):
         file = tmp_path / program
@@ -148,13 +167,33 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(deploy, "run_a_task", lambda _: None)
+    monkeypatch.setattr(run_command, "PAUSE_S", 0)
+    _answer_by_ssm(tmp_path, "Success 0")
     yield tmp_path / "calls"
+
+
+def _answer_by_ssm(folder: Path, *answers: str) -> None:
+    """Put a stand-in for aws there that keeps what is sent, and gives these answers in turn."""
+    (folder / "answers").write_text("".join(f"{each}\n" for each in answers))
+    file = folder / "aws"
+    file.write_text(SSM.replace("@folder@", str(folder)))
+    file.chmod(0o755)
+
+
+def _sent(folder: Path) -> list[dict[str, str]]:
+    """Give the options of each command that was sent, by their names."""
+    files = sorted((folder).glob("sent-*"), key=lambda file: file.stat().st_mtime_ns)
+    found = []
+    for file in files:
+        words = file.read_text().split("\0")[2:-1]
+        found.append(dict(zip(words[::2], words[1::2], strict=True)))
+    return found
 
 
 def test_rollout_publishes_the_version_and_sends_each_host_its_script(
     commands: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert rollout.main(["dev"]) == 0
+    assert rollout.main(["dev", "ssh"]) == 0
 
     calls = commands.read_text().splitlines()
     assert calls[1].endswith(
@@ -167,6 +206,93 @@ def test_rollout_publishes_the_version_and_sends_each_host_its_script(
         f"{host} sudo bash -s -- {told}" for told in ("forward", "keep") for host in IN_ORDER
     ]
     assert "All hosts run the new version" in capsys.readouterr().out
+
+
+def test_rollout_by_ssm_sends_each_host_the_same_script_and_needs_no_ssh(
+    commands: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rollout.main(["dev", "ssm"]) == 0
+
+    calls = [call for call in commands.read_text().splitlines() if call.startswith(("aws", "ssh"))]
+    lines = [json.loads(each["--parameters"])["commands"] for each in _sent(commands.parent)]
+    assert calls == [f"aws i-{host}" for host in [*IN_ORDER, "flask-ec2"]]
+    assert all(each[1:-1] == rollout.HOST_SCRIPT.read_text().splitlines() for each in lines[:-1])
+    assert {each[0].split(" <<")[0] for each in lines[:-1]} == {"bash -s -- forward"}
+    assert lines[-1] == [rollout.TRY_A_TASK]
+    assert "All hosts run the new version" in capsys.readouterr().out
+
+
+def test_what_is_sent_is_what_ssm_takes(commands: Path) -> None:
+    rollout.main(["dev", "ssm"])
+    sent = _sent(commands.parent)[0]
+
+    with mock_aws():
+        made = boto3.client("ssm", "us-east-1").send_command(
+            DocumentName=sent["--document-name"],
+            InstanceIds=[sent["--instance-ids"]],
+            Parameters=json.loads(sent["--parameters"]),
+        )
+
+    assert made["Command"]["CommandId"]
+    # SSM would take it for the name of a parameter of its own.
+    assert "{{" not in sent["--parameters"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        (("Pending -1", "InProgress -1", "Success 0"), 0),
+        (("InProgress -1", "Failed 1"), 1),
+        (("Failed 2",), 2),
+        (("Pending -1", "Undeliverable -1"), 255),
+        (("TimedOut -1",), 255),
+    ],
+)
+def test_command_by_ssm_is_waited_for_and_gives_its_exit_code(
+    answers: tuple[str, ...], code: int, commands: Path
+) -> None:
+    _answer_by_ssm(commands.parent, *answers)
+
+    assert run_command.run_command("i-1", ["true"]) == code
+
+
+def test_host_that_ssm_does_not_know_is_told_as_one_that_nobody_reaches(commands: Path) -> None:
+    (commands.parent / "aws").write_text("#!/bin/bash\nexit 254\n")
+
+    assert rollout.ssm({"ssm": {"a": "aws ssm start-session --target i-a"}})("a", "back") == 255
+
+
+def test_task_that_nobody_executes_by_ssm_brings_all_back(
+    commands: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _answer_by_ssm(commands.parent, *["Success 0"] * 6, "Failed 124", "Success 0")
+
+    assert rollout.main(["dev", "ssm"]) == 1
+
+    asked = [json.loads(each["--parameters"])["commands"][0] for each in _sent(commands.parent)]
+    assert [each for each in asked[7:] if "-- back " not in each] == []
+    assert len(asked) == 13
+    assert "No worker executed" in capsys.readouterr().err
+
+
+def test_way_that_there_is_not_is_told(commands: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rollout.main(["dev", "telnet"]) == 1
+    assert "one of: ssh, ssm" in capsys.readouterr().err
+    assert not commands.exists()
+
+
+@linux
+def test_host_obeys_what_comes_by_ssm(machine: HostMachine, commands: Path) -> None:
+    outputs = {"ssm": {"worker1-ec2": "aws ssm start-session --target i-1"}}
+    _release(machine, NEW)
+    for direction, commit in (("forward", NEW), ("back", OLD)):
+        rollout.ssm(outputs)("worker1-ec2", direction)
+        lines = json.loads(_sent(commands.parent)[-1]["--parameters"])["commands"]
+
+        done = machine.obey(lines)
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert _runs(machine) == commit
 
 
 @pytest.fixture
@@ -329,7 +455,7 @@ def test_without_pulumi_it_is_told_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert rollout.main(["dev"]) == 1
+    assert rollout.main(["dev", "ssh"]) == 1
     assert "Pulumi is not installed" in capsys.readouterr().err
 
 
