@@ -215,10 +215,12 @@ def test_rollout_by_ssm_sends_each_host_the_same_script_and_needs_no_ssh(
 
     calls = [call for call in commands.read_text().splitlines() if call.startswith(("aws", "ssh"))]
     lines = [json.loads(each["--parameters"])["commands"] for each in _sent(commands.parent)]
-    assert calls == [f"aws i-{host}" for host in [*IN_ORDER, "flask-ec2"]]
-    assert all(each[1:-1] == rollout.HOST_SCRIPT.read_text().splitlines() for each in lines[:-1])
-    assert {each[0].split(" <<")[0] for each in lines[:-1]} == {"bash -s -- forward"}
-    assert lines[-1] == [rollout.TRY_A_TASK]
+    scripts = lines[: len(IN_ORDER)] + lines[-len(IN_ORDER) :]
+    directions = [each[0].split(" <<")[0].split()[-1] for each in scripts]
+    assert calls == [f"aws i-{host}" for host in [*IN_ORDER, "flask-ec2", *IN_ORDER]]
+    assert all(each[1:-1] == rollout.HOST_SCRIPT.read_text().splitlines() for each in scripts)
+    assert directions == ["forward"] * len(IN_ORDER) + ["keep"] * len(IN_ORDER)
+    assert lines[len(IN_ORDER)] == [rollout.TRY_A_TASK]
     assert "All hosts run the new version" in capsys.readouterr().out
 
 
