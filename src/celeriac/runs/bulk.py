@@ -8,7 +8,7 @@ came: what was done shows in the runs themselves, so asking again goes on where 
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -83,7 +83,7 @@ class Bulk:
         check_meant(wanted, every=every)
         return self._count(to_resubmit(wanted))
 
-    def cancel(self, wanted: RunFilter, *, every: bool = False) -> Iterator[BulkProgress]:
+    def cancel(self, wanted: RunFilter, *, every: bool = False) -> Generator[BulkProgress]:
         """Cancel those of the runs that have not ended; gives how far it is now and then.
 
         When something goes away on the way, the last progress says so and how far it came.
@@ -102,7 +102,7 @@ class Bulk:
         every: bool = False,
         rate: float | None = None,
         again: bool = False,
-    ) -> Iterator[BulkProgress]:
+    ) -> Generator[BulkProgress]:
         """Submit those of the runs again that have ended, at most `rate` a second.
 
         Without named states, those that failed or were revoked. Runs that have been submitted again
@@ -123,7 +123,7 @@ class Bulk:
     def _count(self, wanted: RunFilter | None) -> RunCount:
         return self._history.count(wanted, MOST_COUNTED) if wanted else RunCount(0, False)
 
-    def _act(self, wanted: RunFilter | None, act: Batch, advice: str) -> Iterator[BulkProgress]:
+    def _act(self, wanted: RunFilter | None, act: Batch, advice: str) -> Generator[BulkProgress]:
         tally = Tally(self._count(wanted))
         yield tally.progress()
         try:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -127,7 +127,7 @@ class DeadLetters:
 
     def replay(
         self, selection: LetterSelection, rate: float | None = None
-    ) -> Iterator[LetterProgress]:
+    ) -> Generator[LetterProgress]:
         """Publish letters again, at most `rate` a second; each is removed once the broker has it.
 
         A letter replayed in the very moment in which the broker goes away may be both published
@@ -140,7 +140,7 @@ class DeadLetters:
         """
         return self._act(selection.check(), self._replaying(), Pace(rate))
 
-    def sign(self, selection: LetterSelection) -> Iterator[LetterProgress]:
+    def sign(self, selection: LetterSelection) -> Generator[LetterProgress]:
         """Replay letters whatever their signature is, each signed anew.
 
         They are named one by one: whoever signs for a letter has looked at that very letter.
@@ -155,7 +155,7 @@ class DeadLetters:
             raise InvalidInputError([FieldProblem("/ids", SIGN_ONE_BY_ONE)])
         return self._act(selection, self._replaying(sign=True), Pace(None))
 
-    def discard(self, selection: LetterSelection) -> Iterator[LetterProgress]:
+    def discard(self, selection: LetterSelection) -> Generator[LetterProgress]:
         """Remove letters for good.
 
         Raises:
@@ -200,7 +200,7 @@ class DeadLetters:
 
     def _act(
         self, selection: LetterSelection, acting: AbstractContextManager[Act], pace: Pace
-    ) -> Iterator[LetterProgress]:
+    ) -> Generator[LetterProgress]:
         counts = self._free_standing()
         if selection.queue is not None:
             counts = {name: count for name, count in counts.items() if name == selection.queue}
@@ -223,7 +223,7 @@ class DeadLetters:
         acting: AbstractContextManager[Act],
         pace: Pace,
         counts: Mapping[str, LetterCount],
-    ) -> Iterator[LetterProgress]:
+    ) -> Generator[LetterProgress]:
         progress = LetterProgress(total=sum(count.letters for count in counts.values()))
         yield progress
         try:

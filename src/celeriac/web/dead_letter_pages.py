@@ -19,6 +19,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from celeriac.errors import FieldProblem, InvalidInputError
 from celeriac.runs import Letter, LetterGroup, LetterList, LetterProgress, LetterSelection
+from celeriac.web.access.gate import watched
+from celeriac.web.access.watching import Going
 from celeriac.web.context import runs
 from celeriac.web.gateway import answer_later
 from celeriac.web.live_page import live_page
@@ -191,8 +193,8 @@ def _said_of_unsigned(count: int) -> str:
     return f" {left}: without a right signature, an administrator must sign it first."
 
 
-def _done(progress: Iterator[LetterProgress], word: str) -> BaseResponse:
-    last = _last_in_time(progress)
+def _done(going: Going[LetterProgress], word: str) -> BaseResponse:
+    last = _last_in_time(watched(going))
     stopped = f" Then it stopped: {last.stopped}" if last.stopped else ""
     words = f"{_letters(last.done)} {'was' if last.done == 1 else 'were'} {word}."
     flash(f"{words}{_said_of_unsigned(last.unsigned)}{stopped}")

@@ -16,7 +16,7 @@ from celeriac.web.access.limiting import check_address, check_asker, tell_rate
 from celeriac.web.access.permissions import PUBLIC, rule_of
 from celeriac.web.access.reach import check_reach
 from celeriac.web.access.recording import KEY, record_change
-from celeriac.web.access.watching import watch
+from celeriac.web.access.watching import Going, Progress, watch, while_allowed
 from celeriac.web.context import guard, settings
 from celeriac.web.gateway import LiveStream
 from celeriac.web.problems import of_celeriac_error, wants_page
@@ -102,6 +102,11 @@ def may_go_on() -> bool:
     if rule.role is None or found is None:
         return rule.role is None
     return found.may(rule.role) and not (found.is_limited and rule.reach == "all")
+
+
+def watched(going: Going[Progress]) -> Going[Progress]:
+    """Let an action on many, begun by whoever asks, stop soon after they may no longer."""
+    return while_allowed(going, copy_current_request_context(may_go_on))
 
 
 def _is_guarded() -> bool:

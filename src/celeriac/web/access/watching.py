@@ -3,17 +3,22 @@
 import asyncio
 import io
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, closing
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from flask import Response
 
 from celeriac.access.errors import ForbiddenError
+from celeriac.runs import BulkProgress, LetterProgress
 from celeriac.web.gateway import Chunks, LiveStream
 
 ASKED_EVERY_S: Final = 5.0
+NO_LONGER: Final = "Your rights were revoked or changed meanwhile. What was done stays done."
+Progress = TypeVar("Progress", BulkProgress, LetterProgress)
+Going: TypeAlias = Generator[Progress]
+"""An action on many runs or letters: it tells how far it is, and stops where it is closed."""
 
 
 class WatchedReader(io.BufferedReader):
@@ -46,6 +51,21 @@ def watch(response: Response, may_go_on: Callable[[], bool]) -> None:
     if isinstance(stream := response.response, LiveStream):
         watched = LiveStream(partial(_while_allowed, stream.open, may_go_on))
         response.response = watched
+
+
+def while_allowed(going: Going[Progress], may_go_on: Callable[[], bool]) -> Going[Progress]:
+    """Let an action stop soon after whoever began it may no longer; its last progress says so."""
+    asked_s = time.monotonic()
+    with closing(going):
+        for each in going:
+            is_last = each.finished or each.stopped is not None
+            if not is_last and time.monotonic() - asked_s >= ASKED_EVERY_S:
+                if not may_go_on():
+                    going.close()
+                    yield each.model_copy(update={"stopped": NO_LONGER})
+                    return
+                asked_s = time.monotonic()
+            yield each
 
 
 async def _while_allowed(

@@ -1,23 +1,19 @@
 """Actions on all runs that a filter finds, by HTTP."""
 
-import math
-import time
-from collections.abc import Iterator
 from http import HTTPStatus
-from itertools import chain
 from typing import Annotated, Any
 
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from celeriac.errors import FieldProblem, InvalidInputError
-from celeriac.runs import BulkProgress, LetterProgress, RunCount, RunFilter, run_filter
+from celeriac.runs import RunCount, RunFilter, run_filter
 from celeriac.web.api.blueprint import NDJSON, answer, api
+from celeriac.web.api.progress import lines_of
 from celeriac.web.api.run_words import RunWords, Word
 from celeriac.web.api.runs import RUNS
 from celeriac.web.context import runs
 
-LINE_EVERY_S = 0.5
 MOST_IDS = 10_000
 
 
@@ -86,12 +82,13 @@ _STREAM: dict[int | str | HTTPStatus, Any] = {
 def cancel_all(body: BulkCancel) -> Response:
     """Cancel all runs that the filter finds and that have not ended.
 
-    Closing the connection stops it; what was cancelled stays cancelled.
+    Closing the connection stops it, and so does losing the right to do it; what was cancelled
+    stays cancelled.
     """
     wanted, bulk = body.filter.wanted(), runs().bulk
     if body.dry_run:
         return _count(bulk.count_to_cancel(wanted, every=body.all))
-    return _lines(bulk.cancel(wanted, every=body.all))
+    return lines_of(bulk.cancel(wanted, every=body.all))
 
 
 @api.post("/runs/resubmit", tags=[RUNS], responses=_STREAM)
@@ -104,25 +101,8 @@ def resubmit_all(body: BulkResubmit) -> Response:
     wanted, bulk = body.filter.wanted(), runs().bulk
     if body.dry_run:
         return _count(bulk.count_to_resubmit(wanted, every=body.all))
-    return _lines(bulk.resubmit(wanted, every=body.all, rate=body.rate, again=body.again))
+    return lines_of(bulk.resubmit(wanted, every=body.all, rate=body.rate, again=body.again))
 
 
 def _count(found: RunCount) -> Response:
     return answer(BulkCount(matched=found.total, capped=found.capped))
-
-
-def _lines(progress: Iterator[BulkProgress]) -> Response:
-    """Answer with lines of progress; what goes wrong before anything was done is a problem."""
-    lines = written(chain([next(progress)], progress))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(lines, mimetype=NDJSON, headers=headers)
-
-
-def written(progress: Iterator[BulkProgress] | Iterator[LetterProgress]) -> Iterator[str]:
-    """Write one line now and then, and the last one in any case."""
-    written_s = -math.inf
-    for each in progress:
-        is_last = each.finished or each.stopped is not None
-        if is_last or time.monotonic() - written_s >= LINE_EVERY_S:
-            written_s = time.monotonic()
-            yield each.model_dump_json() + "\n"

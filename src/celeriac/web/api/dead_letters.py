@@ -1,7 +1,5 @@
 """Dead letters by HTTP: look at them, replay them, discard them."""
 
-from collections.abc import Iterator
-from itertools import chain
 from typing import Any, Literal
 
 from flask import Response
@@ -9,9 +7,9 @@ from flask_openapi import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.errors import FieldProblem, InvalidInputError
-from celeriac.runs import LetterList, LetterProgress, LetterSelection
+from celeriac.runs import LetterList, LetterSelection
 from celeriac.web.api.blueprint import NDJSON, answer, api
-from celeriac.web.api.bulk import written
+from celeriac.web.api.progress import lines_of
 from celeriac.web.context import runs
 
 DEAD_LETTERS = Tag(
@@ -64,7 +62,7 @@ def replay_dead_letters(body: Replay) -> Response:
 
     Closing the connection stops it; what was replayed stays replayed.
     """
-    return _lines(runs().dead_letters.replay(body, body.rate))
+    return lines_of(runs().dead_letters.replay(body, body.rate))
 
 
 @api.post("/dead-letters/sign", tags=[DEAD_LETTERS], responses=_STREAM)
@@ -74,7 +72,7 @@ def sign_dead_letters(body: LetterSelection) -> Response:
     Signing says that you have looked at the letter and that a worker shall execute it. So letters
     are named one by one, with `ids`.
     """
-    return _lines(runs().dead_letters.sign(body))
+    return lines_of(runs().dead_letters.sign(body))
 
 
 @api.post("/dead-letters/discard", tags=[DEAD_LETTERS], responses=_STREAM)
@@ -83,11 +81,4 @@ def discard_dead_letters(body: Discard) -> Response:
     if body.confirm is None:
         detail = 'What is discarded is gone. Send "confirm": "discard".'
         raise InvalidInputError([FieldProblem("/confirm", detail)])
-    return _lines(runs().dead_letters.discard(body))
-
-
-def _lines(progress: Iterator[LetterProgress]) -> Response:
-    """Answer with lines of progress; what goes wrong before anything was done is a problem."""
-    lines = written(chain([next(progress)], progress))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(lines, mimetype=NDJSON, headers=headers)
+    return lines_of(runs().dead_letters.discard(body))

@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from celeriac.runs import BulkProgress, RunCount, RunFilter, Runs, run_filter
+from celeriac.web.access.gate import watched
 from celeriac.web.context import runs
 from celeriac.web.gateway import answer_later
 from celeriac.web.run_list.address import Query
@@ -106,10 +107,10 @@ class Request:
         return found.total > max(TYPED_ABOVE, self.counted * MAY_GROW)
 
     def act(self, source: Runs) -> BulkProgress:
-        """Do it, all of it; gives how it ended."""
+        """Do it, all of it, as long as whoever asks may; gives how it ended."""
         bulk = source.bulk
         act = bulk.cancel if self.action.name == "cancel" else bulk.resubmit
-        (last,) = deque(act(self.wanted(), every=not self.ids), maxlen=1)
+        (last,) = deque(watched(act(self.wanted(), every=not self.ids)), maxlen=1)
         return last
 
 
