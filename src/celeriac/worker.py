@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import worker_ready
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from celeriac.app import create_app
@@ -28,10 +29,13 @@ def run_worker(settings: Settings, name: str, options: Sequence[str] = ()) -> No
     """
     app = create_app(settings)
     queues = queues_of(app, settings)
-    if app.conf.broker_url.startswith("amqp"):
-        _check_queues(app, queues, settings.start_wait_s)
-        if said := said_of_teams(app.amqp.queues, queues):
-            logger.warning("%s.", said)
+    is_on_amqp = app.conf.broker_url.startswith("amqp")
+    with app.connection_for_read() as connection:
+        _connect(connection, settings.start_wait_s)
+        if is_on_amqp:
+            _check_queues(connection, app, queues)
+    if is_on_amqp and (said := said_of_teams(app.amqp.queues, queues)):
+        logger.warning("%s.", said)
     if settings.log_level not in ("DEBUG", "INFO"):
         worker_ready.connect(_say_ready, weak=False)
     try:
@@ -55,27 +59,33 @@ def queues_of(app: Celery, settings: Settings) -> list[str]:
     return sorted(Catalog.of(app).queues | declared | set(settings.extra_queues))
 
 
-def _check_queues(app: Celery, names: Iterable[str], wait_s: int) -> None:
+def _connect(connection: Connection, wait_s: int) -> None:
+    """Wait for the broker, which Celery itself would do for ever.
+
+    Raises:
+        BrokerUnavailableError: it did not answer for so long.
+    """
+    try:
+        connection.ensure_connection(errback=_say_waiting, timeout=wait_s)
+    except OperationalError:
+        raise BrokerUnavailableError(
+            f"The broker did not answer for {wait_s} s (CELERIAC_START_WAIT_S), so the "
+            "worker ends. Check CELERIAC_BROKER_URL and that the broker runs."
+        ) from None
+
+
+def _check_queues(connection: Connection, app: Celery, names: Iterable[str]) -> None:
     """Refuse to start on queues that are not as they should be: Celery would end in a traceback.
 
     Raises:
         ConfigurationError: one exists with another definition.
-        BrokerUnavailableError: the broker did not answer for so long.
     """
     queues = [queue for name in names for queue in all_of(app.amqp.queues, name)]
-    with app.connection_for_read() as connection:
-        try:
-            connection.ensure_connection(errback=_say_waiting, timeout=wait_s)
-        except OperationalError:
-            raise BrokerUnavailableError(
-                f"The broker did not answer for {wait_s} s (CELERIAC_START_WAIT_S), so the "
-                "worker ends. Check CELERIAC_BROKER_URL and that the broker runs."
-            ) from None
-        for name, detail in differences(connection, queues).items():
-            raise ConfigurationError(
-                f"The queue {name!r} exists with another definition ({detail}). "
-                "`celeriac queues migrate` keeps its messages and defines it anew."
-            )
+    for name, detail in differences(connection, queues).items():
+        raise ConfigurationError(
+            f"The queue {name!r} exists with another definition ({detail}). "
+            "`celeriac queues migrate` keeps its messages and defines it anew."
+        )
 
 
 def _say_ready(sender: Any, **_: Any) -> None:

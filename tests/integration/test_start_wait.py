@@ -15,10 +15,15 @@ from servers import clean_environment
 
 
 @pytest.mark.parametrize(
-    ("role", "missing"), [("worker", "The broker did not answer"), ("web", "PostgreSQL")]
+    ("role", "broker", "missing"),
+    [
+        ("worker", "amqp", "The broker did not answer"),
+        ("worker", "redis", "The broker did not answer"),
+        ("web", "amqp", "PostgreSQL"),
+    ],
 )
 def test_role_ends_with_a_line_that_says_what_is_missing(
-    role: str, missing: str, tmp_path: Path
+    role: str, broker: str, missing: str, tmp_path: Path
 ) -> None:
     nobody = free_port()
     done = subprocess.run(
@@ -26,7 +31,7 @@ def test_role_ends_with_a_line_that_says_what_is_missing(
         env=clean_environment(
             tmp_path,
             CELERIAC_START_WAIT_S="3",
-            CELERIAC_BROKER_URL=f"amqp://127.0.0.1:{nobody}",
+            CELERIAC_BROKER_URL=f"{broker}://127.0.0.1:{nobody}",
             CELERIAC_REDIS_URL=f"redis://127.0.0.1:{nobody}/0",
             CELERIAC_HISTORY_URL=f"postgresql://celeriac@127.0.0.1:{nobody}/celeriac",
             CELERIAC_AUTHENTICATION="on",
