@@ -76,7 +76,20 @@ def test_action_does_not_wait_for_ever(
     assert box.removed == []
 
 
-def test_total_has_letters_in_hand_too(letters: DeadLetters, box: _Box) -> None:
-    box.told = [LetterCount(2), LetterCount(0, is_looked_at=True)]
+def test_numbers_have_letters_in_hand_and_queues_without_any_too(
+    tmp_path: Path, box: _Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(
+        join_stack=False,
+        broker_url="amqp://nobody",
+        redis_url="redis://nobody",
+        data_dir=tmp_path,
+        queues="idle",
+    )
+    runs = Runs.of(settings)
+    monkeypatch.setattr(runs.dead_letters, "_box", box)
 
-    assert (letters.total(), letters.total()) == (2, 2)
+    for told in LetterCount(2), LetterCount(0, is_looked_at=True):
+        box.told = [told]
+        assert runs.measures._letters() == {QUEUE: 2, "idle": 0}
+        assert runs.dead_letters.total() == 2

@@ -18,7 +18,6 @@ from celeriac.errors import BrokerUnavailableError
 from celeriac.fleet.record import Versions, Worker, WorkerState
 from celeriac.lag import RecorderLag
 from celeriac.runs import Queue, Runs, StatsBucket
-from celeriac.runs.letter_boxes import LetterCount
 from celeriac.runs.measures import Measurer
 from celeriac.settings import load_settings
 from celeriac.web import create_app
@@ -67,7 +66,7 @@ def _answers() -> dict[str, Any]:
     return {
         "queues": [queue, Queue(name="held", ready=1, oldest_waiting_at=now + timedelta(hours=1))],
         "workers": [worker],
-        "letters": {"held": LetterCount(3)},
+        "letters": {"held": 3},
         "lag": RecorderLag(5, 2.5, NOW, is_running=True, problem="disk full"),
         "recent": type("", (), {"total": bucket})(),
     }

@@ -94,8 +94,16 @@ class DeadLetters:
         Raises:
             BrokerUnavailableError
         """
-        self.standing()
-        return sum((self._tally.known or {}).values())
+        return sum(self.numbers().values())
+
+    def numbers(self) -> dict[str, int]:
+        """Give how many each queue has, be it none, those that somebody has in hand among them.
+
+        Raises:
+            BrokerUnavailableError
+        """
+        names, known = self.standing(), self._tally.known or {}
+        return {name: known.get(name, 0) for name in names}
 
     def standing(self) -> dict[str, LetterCount]:
         """Give how many dead letters each queue has, and whether somebody has more in hand.

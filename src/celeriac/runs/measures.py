@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from celeriac.fleet.record import Worker
 from celeriac.lag import RecorderLag
 from celeriac.runs.history import RunHistory
-from celeriac.runs.letter_boxes import LetterCount
 from celeriac.runs.parts import Part, Parts, answered
 from celeriac.runs.queues import Queue, Queues
 from celeriac.runs.statistics import StatsBucket
@@ -29,7 +28,7 @@ class Measures:
     recent: Part[StatsBucket]
     queues: Part[list[Queue]]
     workers: Part[list[Worker]]
-    letters: Part[Mapping[str, LetterCount]]
+    letters: Part[Mapping[str, int]]
     lag: Part[RecorderLag]
 
 
@@ -41,7 +40,7 @@ class Measurer:
         history: RunHistory,
         queues: Queues,
         workers: Workers,
-        letters: Callable[[], Mapping[str, LetterCount]],
+        letters: Callable[[], Mapping[str, int]],
         lag: Callable[[], RecorderLag],
     ) -> None:
         self._history = history

@@ -63,7 +63,7 @@ class Runs:
             self.history, queues, workers, self.recorder_lag, dead_letters.total
         )
         self.measures = Measurer(
-            self.history, queues, workers, dead_letters.standing, self.recorder_lag
+            self.history, queues, workers, dead_letters.numbers, self.recorder_lag
         )
         self.details = RunDetails(self._stream, self.history, self.get, self.listen)
         self._submitter = Submitter(settings, catalog, broker, store)

@@ -4,7 +4,7 @@ What cannot be known for now is left out, and `celeriac_answers` says which part
 nobody has counted would hide what an alert waits for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -52,8 +52,8 @@ class _Told:
         if measures.workers.value is not None:
             yield _workers(measures.workers.value)
         if measures.letters.value is not None:
-            counts = {name: each.letters for name, each in measures.letters.value.items()}
-            yield _gauge("dead_letters", "Dead letters.", ["queue"], _labelled(counts))
+            values = _labelled(measures.letters.value)
+            yield _gauge("dead_letters", "Dead letters.", ["queue"], values)
         if measures.lag.value is not None:
             yield from _recorder(measures.lag.value)
         if measures.recent.value is not None:
@@ -118,7 +118,7 @@ def _recent(bucket: StatsBucket) -> Iterator[Metric]:
         yield _gauge(name, f"{words} in the last five minutes.", ["quantile"], _labelled(known))
 
 
-def _labelled(values: "dict[str, float] | dict[str, int] | dict[str, bool]") -> "_Values":
+def _labelled(values: Mapping[str, float]) -> "_Values":
     return [((label,), float(value)) for label, value in values.items()]
 
 
