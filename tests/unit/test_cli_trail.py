@@ -167,6 +167,29 @@ def test_what_was_refused_is_told_and_what_nobody_confirmed_is_not(
     assert entry.outcome == BrokerUnavailableError.code
 
 
+def _interrupted(*_: Any, **__: Any) -> Iterator[BulkProgress]:
+    yield DONE
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [("runs cancel --task a --yes", "stopped"), ("dead-letters replay --all", "error")],
+)
+def test_what_did_not_come_to_its_end_is_told_as_that(
+    words: str, outcome: str, tmp_path: Path, runs: _Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = GONE.model_copy(update={"finished": False, "stopped": "away"})
+    monkeypatch.setattr(runs, "cancel", _interrupted)
+    monkeypatch.setattr(runs, "replay", lambda *_: iter([away, away]))
+
+    done = _run(*words.split())
+
+    assert done.exit_code
+    (entry,) = _told(tmp_path)
+    assert entry.outcome == outcome
+
+
 def test_trail_that_cannot_be_written_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

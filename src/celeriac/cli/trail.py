@@ -38,7 +38,8 @@ def recorded(settings: Settings, action: str, target: str = "", **detail: object
     deed, outcome = Deed(target, detail), OK
     try:
         yield deed
-    except typer.Exit:  # It has told already how it went.
+    except typer.Exit as ended:  # It has told already how it went.
+        outcome = _outcome_of(ended.exit_code)
         raise
     except CeleriacError as error:
         outcome = error.code
@@ -48,6 +49,12 @@ def recorded(settings: Settings, action: str, target: str = "", **detail: object
         raise
     finally:
         _record(settings, action, deed, outcome)
+
+
+def _outcome_of(exit_code: int) -> str:
+    from celeriac.cli.show import INTERRUPTED
+
+    return {0: OK, INTERRUPTED: STOPPED}.get(exit_code, FAILED)
 
 
 def _record(settings: Settings, action: str, deed: Deed, outcome: str) -> None:
