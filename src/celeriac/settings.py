@@ -226,8 +226,17 @@ class Settings(WebSettings):
     def history_address(self) -> str:
         """Give the address of the history, the file in the data directory where none is set."""
         if self.history_url is None:
-            return f"sqlite:///{self.data_dir.absolute() / 'history.db'}"
+            return f"sqlite:///{self._history_file}"
         return self.history_url.get_secret_value()
+
+    @property
+    def has_history(self) -> bool:
+        """Tell whether a history is set, or one is in the data directory already."""
+        return self.history_url is not None or self._history_file.exists()
+
+    @property
+    def _history_file(self) -> Path:
+        return self.data_dir.absolute() / "history.db"
 
     def require_urls(self) -> tuple[str, str]:
         """Give the addresses of broker and result backend.

@@ -2,6 +2,8 @@
 
 import getpass
 import json
+import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from celeriac import runs as runs_of
 from celeriac.access import Access, Entry
-from celeriac.cli import app
+from celeriac.cli import app, trail
+from celeriac.cli import main as run_command
 from celeriac.errors import BrokerUnavailableError, ConfigurationError, ResultsUnavailableError
 from celeriac.runs import BulkProgress, LetterProgress, Outcome, Run, RunCount, RunState, backup
 from celeriac.runs.batch import LineAnswer
@@ -98,7 +101,21 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Runs:
 
 
 def _run(*words: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(app, list(words), input=stdin)
+    done = CliRunner().invoke(app, list(words), input=stdin)
+    trail.finish()
+    return done
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """Hold the history's file, for a command that would wait for it for a minute."""
+    monkeypatch.setattr(trail, "WAIT_S", 60)
+    assert _told(tmp_path) == []
+    connection = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+    trail.finish()
 
 
 def _told(tmp_path: Path) -> list[Entry]:
@@ -233,3 +250,63 @@ def test_restore_that_changed_nothing_makes_no_history(
 
     assert _run("restore", "backup.tar.gz").exit_code != 0
     assert not (tmp_path / "history.db").exists()
+
+
+def test_output_waits_for_no_history(tmp_path: Path, locked: sqlite3.Connection) -> None:
+    done = CliRunner().invoke(app, ["submit", "text.reverse", "--text", "ab"])
+
+    assert (done.exit_code, done.stdout) == (0, f"{NEW}\n")
+    locked.rollback()
+    trail.finish()
+    assert [entry.target for entry in _told(tmp_path)] == [NEW]
+
+
+def test_entry_that_nobody_waits_for_is_in_the_log(
+    locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    CliRunner().invoke(app, ["queues", "pause", "fast"])
+    (writing,) = (each for each in threading.enumerate() if each.name == "audit")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", interrupted)
+        trail.finish()
+
+    assert "Not in the audit trail" in caplog.text
+    assert json.dumps("queue.pause") in caplog.text
+    locked.rollback()
+    writing.join()
+
+
+def test_command_ends_when_its_entry_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["celeriac", "queues", "pause", "fast"])
+
+    with pytest.raises(SystemExit):
+        run_command()
+
+    assert [entry.action for entry in _told(tmp_path)] == ["queue.pause"]
+
+
+def test_command_makes_no_history_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CELERIAC_HISTORY_URL")
+
+    assert _run("queues", "pause", "fast").exit_code == 0
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_tells_the_history_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CELERIAC_HISTORY_URL")
+    monkeypatch.setenv("CELERIAC_DATA_DIR", str(tmp_path))
+    assert _told(tmp_path) == []
+
+    _run("queues", "pause", "fast")
+
+    assert [entry.action for entry in _told(tmp_path)] == ["queue.pause"]

@@ -69,7 +69,7 @@ class Access:
         self.audit = AuditTrail(self._database)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, *, wait_s: float = 5) -> Self:
         """Build it from the settings; connects to nothing yet.
 
         Raises:
@@ -79,6 +79,7 @@ class Access:
             settings.history_address,
             idle=timedelta(seconds=settings.session_idle_s),
             longest=timedelta(seconds=settings.session_longest_s),
+            wait_s=wait_s,
         )
 
     def prepare(self) -> None:

@@ -9,6 +9,7 @@ import celeriac
 from celeriac.cli.inventory import Commands
 from celeriac.cli.plain import harmless
 from celeriac.cli.run_filters import FLAGS
+from celeriac.cli.trail import finish
 from celeriac.cli.typed_url import BY_HTTP, typed_url
 from celeriac.errors import (
     CeleriacError,
@@ -68,6 +69,8 @@ def main() -> None:
         for line in _lines(error):
             print(harmless(line), file=sys.stderr)
         sys.exit(WRONG_USE if isinstance(error, _WRONG_USE_ERRORS) else FAILED)
+    finally:
+        finish()
 
 
 def _lines(error: CeleriacError) -> list[str]:
