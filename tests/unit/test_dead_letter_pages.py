@@ -39,6 +39,8 @@ class _Letters:
             done += 1
         yield LetterProgress(total=3, seen=1, done=1, finished=True)
 
+    discard = replay
+
 
 @pytest.fixture
 def letters() -> _Letters:
@@ -92,12 +94,17 @@ def test_one_letter_is_replayed_without_a_question(client: FlaskClient, letters:
     assert [each.ids for each in letters.replayed] == [["1"]]
 
 
-def test_long_replay_ends_in_time_and_says_how_far_it_came(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("action", "meant"), [("replay", {"confirmed": "1"}), ("discard", {"confirm": "discard"})]
+)
+def test_long_action_ends_in_time_and_says_how_far_it_came(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, action: str, meant: dict[str, str]
 ) -> None:
     monkeypatch.setattr(dead_letter_pages, "GOES_ON_S", 0.0)
 
-    answer = client.post("/dead-letters/replay", data={"all": "true", "confirmed": "1"})
+    answer = client.post(f"/dead-letters/{action}", data={"all": "true", **meant})
 
     assert answer.status_code == 303
-    assert "Ask again to go on." in client.get("/dead-letters").text
+    page = client.get("/dead-letters").text
+    assert "Ask again to go on." in page
+    assert "without scripts" not in page

@@ -30,8 +30,8 @@ dead_letters = Blueprint("dead_letters", __name__)
 
 CONFIRMATION = "discard"
 GOES_ON_S = 20.0
-"""How long one request of a browser without scripts may act; the API tells how far it is."""
-NOT_ALL = "A page without scripts goes on for some seconds only. Ask again to go on."
+"""How long one request of a form may act; the API tells how far it is."""
+NOT_ALL = "A page acts for some seconds at a time. Ask again to go on."
 
 
 @dataclass(frozen=True)
