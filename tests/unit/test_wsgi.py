@@ -13,7 +13,7 @@ def test_first_request_of_a_process_begins_to_watch_dead_letters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched: list[DeadLetters] = []
-    monkeypatch.setattr(DeadLetters, "watch", watched.append)
+    monkeypatch.setattr(DeadLetters, "watch", lambda letters: watched.append(letters))
     monkeypatch.setenv("CELERIAC_BROKER_URL", "redis://localhost/0")
     monkeypatch.setenv("CELERIAC_REDIS_URL", "redis://localhost/1")
     monkeypatch.chdir(tmp_path)
