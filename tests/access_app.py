@@ -60,7 +60,7 @@ class AccessApp:
     def told(self) -> list[Entry]:
         """Give the audit trail, all of it, the oldest entry first."""
         context: Context = self.app.extensions[EXTENSION]
-        context.trail.flush()
+        assert context.trail.flush(timeout_s=60)
         return [*reversed(self.access.audit.find(limit=1000).entries)]
 
 

@@ -75,13 +75,14 @@ def test_each_entry_is_logged_once_while_the_database_is_away_and_kept_when_it_i
     eventually(lambda: trail.tried > 3, deadline_s=10)
     _add(writer, range(600, 1200))
     eventually(lambda: trail.tried > 9, deadline_s=10)
+    assert not writer.flush(timeout_s=0)
 
     assert sorted(_logged(caplog)) == sorted(_names(range(1200)))
 
     trail.trouble = None
-    writer.flush()
+    assert writer.flush(timeout_s=60)
     _add(writer, [1200])
-    writer.flush()
+    assert writer.flush(timeout_s=60)
     assert trail.kept == _names(range(1201))
     assert len(_logged(caplog)) == 1200
 
@@ -96,7 +97,7 @@ def test_entry_that_nobody_has_room_for_is_logged(
     trail.open.clear()
     _add(writer, range(30))
     trail.open.set()
-    writer.flush()
+    assert writer.flush(timeout_s=60)
 
     assert (trail.kept, _logged(caplog)) == (_names(range(20)), _names(range(20, 30)))
 
@@ -125,9 +126,9 @@ def test_error_of_any_kind_costs_the_one_entry_that_causes_it(
     trail.open.clear()
     _add(writer, range(20))
     trail.open.set()
-    writer.flush()
+    assert writer.flush(timeout_s=60)
     _add(writer, [20])
-    writer.flush()
+    assert writer.flush(timeout_s=60)
 
     assert trail.kept == [each for each in _names(range(21)) if each != "r7"]
     assert _logged(caplog) == ["r7"]
@@ -142,6 +143,6 @@ def test_entry_of_any_content_is_logged(
     trail.poison = "r1"
 
     writer.add(Entry("ada", "token", "run.cancel", "r1", detail={"foreign": deep}))
-    writer.flush()
+    assert writer.flush(timeout_s=60)
 
     assert "run.cancel" in caplog.text and "r1" in caplog.text

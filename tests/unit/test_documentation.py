@@ -57,7 +57,9 @@ def _codes() -> set[str]:
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
-        found |= {kind.code} - {TransientError.code}
+        # What a command tells of a web elsewhere, no web answers.
+        if not kind.__module__.startswith("celeriac.cli"):
+            found |= {kind.code} - {TransientError.code}
     return found
 
 

@@ -46,7 +46,7 @@ def web(url: str, runs: _Runs) -> Iterator[OpenAPI]:
 
 def _told(app: OpenAPI, url: str) -> list[tuple[str, ...]]:
     context: Context = app.extensions[EXTENSION]
-    context.trail.flush()
+    assert context.trail.flush(timeout_s=60)
     access = Access(url)
     access.prepare()
     entries = access.audit.find().entries

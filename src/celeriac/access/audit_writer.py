@@ -63,10 +63,10 @@ class AuditWriter:
                 atexit.register(self.close)
             self._changed.notify_all()
 
-    def flush(self, timeout_s: float = LAST_WORDS_S) -> None:
-        """Return when all that waits is written, or when the time is over."""
+    def flush(self, timeout_s: float = LAST_WORDS_S) -> bool:
+        """Tell whether all that waits is written, once it is or the time is over."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting, timeout_s)
+            return self._changed.wait_for(lambda: not self._waiting, timeout_s)
 
     def close(self) -> None:
         """Write what waits, for a few seconds at most, and end."""
