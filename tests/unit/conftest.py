@@ -17,7 +17,7 @@ settings.register_profile(
 settings.load_profile("same")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _own_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let no app write into the history of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
