@@ -17,6 +17,7 @@ from sqlalchemy import text
 import servers
 from celeriac.access import Access, Identity, Means, Role
 from celeriac.errors import ConfigurationError
+from celeriac.history import History
 from celeriac.history.database import Database
 from celeriac.runs.backup import history_part, redis_part
 from celeriac.runs.backup.redis_part import RedisPart
@@ -45,6 +46,10 @@ class _Place:
     @property
     def data(self) -> Path:
         return self.folder / "data"
+
+    @property
+    def history_url(self) -> str:
+        return f"sqlite:///{self.data}/history.db"
 
     def celeriac(self, *words: str | Path, status: int = 0) -> str:
         done = subprocess.run(
@@ -124,6 +129,7 @@ def test_run_whose_message_was_in_rabbitmq_is_submitted_again(
 ) -> None:
     old, new = places
     run = json.loads(old.celeriac("submit", "text.reverse", "--text", "hello", "--json"))["id"]
+    History(old.history_url).migrate()
     old.celeriac("backup", tmp_path / "b")
     new.celeriac("restore", tmp_path / "b")
 
@@ -148,6 +154,7 @@ def _with_redis_as_broker(place: _Place, *, shared: bool) -> _Place:
 def test_messages_in_redis_come_back(places: list[_Place], tmp_path: Path, shared: bool) -> None:
     old, new = (_with_redis_as_broker(place, shared=shared) for place in places)
     run = json.loads(old.celeriac("submit", "text.reverse", "--text", "hello", "--json"))["id"]
+    History(old.history_url).migrate()
 
     said = old.celeriac("backup", tmp_path / "b")
     new.celeriac("restore", tmp_path / "b")
@@ -297,7 +304,7 @@ def test_what_is_no_management_is_told(places: list[_Place], tmp_path: Path) -> 
 def _filled(place: _Place) -> None:
     """Make a history and a key, without anything that runs."""
     place.data.mkdir()
-    access = Access(f"sqlite:///{place.data}/history.db")
+    access = Access(place.history_url)
     access.prepare()
     access.close()
     with Redis.from_url(place.redis_url) as client:
