@@ -48,4 +48,8 @@ def test_app_that_others_reach_is_not_built_unless_it_asks_who_they_are(
 
 @pytest.mark.parametrize("url", ["http://localhost:5000", "https://127.0.0.1", "http://[::1]:8000"])
 def test_public_address_may_be_one_of_this_machine(url: str) -> None:
-    require_closed(load_settings(join_stack=False, public_url=url))
+    settings = load_settings(join_stack=False, public_url=url)
+
+    require_closed(settings)  # It would raise.
+
+    assert not settings.authentication

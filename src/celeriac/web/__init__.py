@@ -64,31 +64,26 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
     app.before_request(origins.refuse_cross_site)
     access.prepare(app, settings)
     access.install(app)
-    csrf = CSRFProtect(app)
-    csrf.exempt(api)
-    csrf.exempt(flower_pages.flower)
-    app.register_api(api)
-    app.register_api(streams)
-    pages_of = (
-        health,
-        metrics,
-        docs,
-        home,
-        pages,
-        run_list,
-        fleet,
-        dead_letters,
-        *access.BLUEPRINTS,
-    )
-    for blueprint in pages_of:
-        app.register_blueprint(blueprint)
-    flower_pages.install(app, settings)
+    _register(app, settings)
     problems.init_app(app)
     look.install(app)
     app.jinja_env.globals.update(letters_waiting=waiting)
     app.after_request(partial(add_headers, headers_for(settings)))
     app.wsgi_app = _wsgi_app(app, settings)  # type: ignore[method-assign]
     return app
+
+
+def _register(app: OpenAPI, settings: Settings) -> None:
+    """Add the API and the pages; only the API and Flower are without forms of ours."""
+    csrf = CSRFProtect(app)
+    csrf.exempt(api)
+    csrf.exempt(flower_pages.flower)
+    app.register_api(api)
+    app.register_api(streams)
+    pages_of = (health, metrics, docs, home, pages, run_list, fleet, dead_letters)
+    for blueprint in (*pages_of, *access.BLUEPRINTS):
+        app.register_blueprint(blueprint)
+    flower_pages.install(app, settings)
 
 
 def _wsgi_app(app: OpenAPI, settings: Settings) -> Any:
