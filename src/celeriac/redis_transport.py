@@ -95,6 +95,7 @@ class Channel(stock.Channel):  # type: ignore[misc]
         self._waits = False
         self._is_script_known = False
         self._needs_no_acks: set[str] = set()
+        self._sender: Any = None
         super().__init__(*args, **kwargs)
         self.holder = holder_from(self.unacked_key)
         # A client of its own beside the one that waits, and one that leaves keys as they are.
@@ -105,6 +106,14 @@ class Channel(stock.Channel):  # type: ignore[misc]
     def is_taking(self) -> bool:
         """Tell whether a message may be on its way here at this moment."""
         return bool(self._in_poll) and self._takes and not self._waits
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """Give one client for all that is sent: to make one for each takes longer than sending."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        if self._sender is None or self._sender.connection_pool is not self.pool:
+            self._sender = super()._create_client()
+        return self._sender
 
     def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
         """Consume, and remember whether messages of this queue are acknowledged."""
