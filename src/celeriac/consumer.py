@@ -31,6 +31,7 @@ from vine import promise
 from celeriac.acknowledgements import pass_on
 from celeriac.backend import RunBackend
 from celeriac.burial import bury, bury_or_requeue, goes_to_dead_letters, request_of
+from celeriac.due_acks import DueAcks
 from celeriac.errors import DeadLetterError, UnsignedError
 from celeriac.fleet.holding import RUN
 from celeriac.fleet.watchdog import Intake
@@ -93,8 +94,8 @@ class Consumer(CeleryConsumer):
     channel_errors: Any
     connection: Any
     controller: Any
+    hub: Any
     connection_errors: Any
-    call_soon_ack: Any
     event_dispatcher: Any
     hostname: str
     initial_prefetch_count: int
@@ -106,6 +107,7 @@ class Consumer(CeleryConsumer):
         super().__init__(*args, **kwargs)
         self.intake = Intake()
         self.prefetch_at_start = 0
+        self._due_acks = DueAcks()
         self._signatures = signatures_of(self.app)
         semaphore = getattr(self.controller, "semaphore", None)
         if semaphore is not None:  # Pools without an event loop start what comes when it comes.
@@ -142,6 +144,15 @@ class Consumer(CeleryConsumer):
                 for queue in self.task_consumer.queues:
                     pass_on(self.task_consumer.channel, queue.name)
         super().shutdown()
+
+    def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
+        """Have a message acknowledged or rejected by the loop, with all others that are due."""
+        if not self.hub:
+            parent: Any = super()
+            return parent.call_soon_ack(p, *args, **kwargs)
+        call = partial(p, *args, **kwargs)
+        self._due_acks.add(self.hub, call)
+        return call
 
     @property
     def _is_on_amqp(self) -> bool:

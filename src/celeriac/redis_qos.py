@@ -4,9 +4,11 @@ kombu keeps this account for each channel and drops it with the channel, whether
 heard of it. Here what fails while the server is away is made up for when it is back.
 """
 
+import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -26,6 +28,21 @@ IN_TRANSIT_S = 10.0
 _open: "WeakValueDictionary[int, QoS]" = WeakValueDictionary()
 # The holders and tags of messages that are to be acknowledged when the server is back.
 _late_acks: set[tuple[str, str]] = set()
+# What a thread acknowledges together: the tags, by who has to tell the server.
+_together = threading.local()
+
+
+@contextmanager
+def acknowledging_together() -> Iterator[None]:
+    """Tell the server in one go, at the end of this block, of all that is acknowledged in it."""
+    acks: defaultdict[QoS, list[str]] = defaultdict(list)
+    _together.acks = acks
+    try:
+        yield
+    finally:
+        del _together.acks
+        for qos, tags in acks.items():
+            qos.tell_acknowledged(tags)
 
 
 class QoS(stock.QoS):  # type: ignore[misc]
@@ -52,10 +69,19 @@ class QoS(stock.QoS):  # type: ignore[misc]
             super().ack(delivery_tag)
             return
         virtual.QoS.ack(self, delivery_tag)
+        acks = getattr(_together, "acks", None)
+        if acks is None:
+            self.tell_acknowledged([delivery_tag])
+        else:
+            acks[self].append(delivery_tag)
+
+    def tell_acknowledged(self, tags: Sequence[str]) -> None:
+        """Tell the server that messages are acknowledged; with it away, as soon as it is back."""
+        assert self.holder is not None
         try:
-            self._unacked.acknowledge(self.holder, delivery_tag)
+            self._unacked.acknowledge(self.holder, tags)
         except (redis.RedisError, OSError):
-            _late_acks.add((self.holder, delivery_tag))
+            _late_acks.update((self.holder, tag) for tag in tags)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Drop a message, or give it back; with the server away, the sweep does so later."""
@@ -104,9 +130,10 @@ class QoS(stock.QoS):  # type: ignore[misc]
         if self.holder is None or not is_due or self.channel.is_taking:
             return
         self._swept_s = time.monotonic()
-        for late in [one for one in tuple(_late_acks) if one[0] == self.holder]:
-            self._unacked.acknowledge(*late)
-            _late_acks.discard(late)
+        late = [tag for holder, tag in tuple(_late_acks) if holder == self.holder]
+        if late:
+            self._unacked.acknowledge(self.holder, late)
+            _late_acks.difference_update((self.holder, tag) for tag in late)
         # A connection may break when the server has given a message and it has not arrived.
         held = self._unacked.held_since(self.holder, IN_TRANSIT_S)
         self._unacked.put_back(self.holder, [one for one in held if not _is_held(one.tag)])

@@ -8,7 +8,7 @@ its successor, or any other worker, finds that it has fallen silent.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -128,11 +128,11 @@ class Unacked:
         found = self._client.zrange(instants, "-inf", latest_s, byscore=True, withscores=True)
         return [Taken(tag.decode(), at_s) for tag, at_s in found]
 
-    def acknowledge(self, holder: str, tag: str) -> None:
-        """Forget a message for good."""
+    def acknowledge(self, holder: str, tags: Sequence[str]) -> None:
+        """Forget messages for good."""
         messages, instants = self.keys_of(holder)
         with self._client.pipeline() as pipe:
-            pipe.zrem(instants, tag).hdel(messages, tag)
+            pipe.zrem(instants, *tags).hdel(messages, *tags)
             pipe.execute()
 
     def put_back(self, holder: str, taken: Iterable[Taken], *, as_last: bool = False) -> int:
