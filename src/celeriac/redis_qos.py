@@ -103,6 +103,11 @@ class QoS(stock.QoS):  # type: ignore[misc]
         with suppress(redis.RedisError, OSError):
             self._give_back([delivery_tag])
 
+    def give_back_all(self, delivery_tags: Iterable[str]) -> None:
+        """Give back what was taken and not delivered; with the server away, the sweep does so."""
+        with suppress(redis.RedisError, OSError):
+            self._give_back(delivery_tags)
+
     def restore_unacked(self, client: Any = None) -> None:
         """Give back all that was delivered here; with the server away, the sweep does so later."""
         if self.holder is None:

@@ -9,7 +9,7 @@ All of this is for connections of a holder (see `celeriac.unacked`); others do a
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha1
 from queue import Empty
@@ -19,9 +19,10 @@ import redis
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as stock
 from kombu.utils.json import dumps, loads
+from kombu.utils.scheduling import priority_cycle
 
 from celeriac.redis_qos import QoS
-from celeriac.unacked import HOLDERS, MOST_UNREADABLE, NOW, UNREADABLE, Unacked, holder_from
+from celeriac.unacked import HOLDERS, TAKE, UNREADABLE, Unacked, holder_from
 
 BELL = "celeriac-bell"
 """A stream with one entry at most; every new entry wakes the workers that wait."""
@@ -30,34 +31,12 @@ IDLE_MS = 200
 SHOWN = 200
 """How many characters the log shows of a message that nobody can read."""
 
-TAKE = f"""
--- KEYS are the holder's messages and instants, all holders, the unreadable, and the lists; ARGV the
--- holder and, for each list, how it is called without the prefix of this transport's keys.
-for place = 5, #KEYS do
-    local raw = redis.call('LINDEX', KEYS[place], -1)
-    local name = ARGV[place - 3]
-    if raw then
-        local is_json, message = pcall(cjson.decode, raw)
-        local properties = is_json and type(message) == 'table' and message['properties']
-        local tag = type(properties) == 'table' and properties['delivery_tag']
-        -- First of the writes: with its memory full the server refuses to begin with another.
-        redis.call('RPOP', KEYS[place])
-        if type(tag) ~= 'string' then
-            redis.call('LPUSH', KEYS[4], raw)
-            redis.call('LTRIM', KEYS[4], 0, {MOST_UNREADABLE - 1})
-            return {{name, raw}}
-        end
-        {NOW}
-        redis.call('ZADD', KEYS[2], now, tag)
-        redis.call('HSET', KEYS[1], tag, '[' .. raw .. ', ' .. cjson.encode(name) .. ']')
-        -- A holder with a message is known, so that somebody puts it back whatever happens.
-        redis.call('ZADD', KEYS[3], now, ARGV[1])
-        return {{name, raw, tag}}
-    end
-end
-return false
-"""
+MOST_AT_ONCE = 32
+"""How many messages a worker takes at once; its loop does nothing else while it hands them on."""
+
 TAKE_SHA = sha1(TAKE.encode(), usedforsecurity=False).hexdigest()
+
+Deliver = Callable[[Any, str], object]
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +66,9 @@ class Channel(stock.Channel):  # type: ignore[misc]
 
     QoS = QoS
     Message = Message
+    most_at_once = 1
+    """How many messages one exchange may take; an option of the transport."""
+    from_transport_options = (*stock.Channel.from_transport_options, "most_at_once")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.is_delivering = False
@@ -94,6 +76,7 @@ class Channel(stock.Channel):  # type: ignore[misc]
         self._takes = False
         self._waits = False
         self._is_script_known = False
+        self._wanted, self._asked = 1, 1
         self._needs_no_acks: set[str] = set()
         self._sender: Any = None
         super().__init__(*args, **kwargs)
@@ -133,7 +116,7 @@ class Channel(stock.Channel):  # type: ignore[misc]
         if no_ack or self.holder is None:
             return super().basic_get(queue, no_ack, **kwargs)
         keys, names = self._places([queue])
-        taken = self._client.eval(TAKE, len(keys), *keys, self.holder, *names)
+        taken = self._client.eval(TAKE, len(keys), *keys, self.holder, 1, *names)
         found: list[Any] = []
 
         def note(payload: Any, _: str) -> None:
@@ -141,8 +124,7 @@ class Channel(stock.Channel):  # type: ignore[misc]
             self.qos.append(message, message.delivery_tag)
             found.append(message)
 
-        with suppress(Empty):
-            self._hand_on(taken, note)
+        self._hand_on(taken, note)
         return found[0] if found else None
 
     def close(self) -> None:
@@ -179,7 +161,19 @@ class Channel(stock.Channel):  # type: ignore[misc]
     def _take(self, queues: list[str]) -> list[Any]:
         keys, names = self._places(queues)
         script = ["EVALSHA", TAKE_SHA] if self._is_script_known else ["EVAL", TAKE]
-        return [*script, len(keys), *keys, self.holder, *names]
+        self._asked = self._most_at_once()
+        return [*script, len(keys), *keys, self.holder, self._asked, *names]
+
+    def _most_at_once(self) -> int:
+        """Give how many messages to ask for: few at first, and more while there are enough.
+
+        So workers share a few messages, and take many only where more wait than one can do with.
+        """
+        if len(self.active_queues) > 1 and not isinstance(self._queue_cycle, priority_cycle):
+            return 1  # Queues have turns.
+        free = self.qos.can_consume_max_estimate()
+        most = self.most_at_once if free is None else min(self.most_at_once, free)
+        return max(1, min(self._wanted, most))
 
     def _wait(self) -> list[Any]:
         return ["XREAD", "BLOCK", IDLE_MS, "STREAMS", self.global_keyprefix + BELL, "$"]
@@ -196,7 +190,10 @@ class Channel(stock.Channel):  # type: ignore[misc]
             self.qos.sweep()  # Without an event loop nothing else would call it.
             raise Empty
         self._is_script_known = True
-        return self._hand_on(answer, self.connection._deliver)
+        self._wanted = 2 * self._asked if len(answer) == self._asked else 1
+        if not self._hand_on(answer, self.connection._deliver):
+            raise Empty
+        return True
 
     def _answer(self) -> Any:
         """Read what the server answered; it may have forgotten the script, being another one."""
@@ -212,28 +209,32 @@ class Channel(stock.Channel):  # type: ignore[misc]
             self._in_poll = None
             self._flush_brpop_reauth()
 
-    def _hand_on(self, answer: Any, deliver: Callable[[Any, str], object]) -> bool:
-        """Hand on what the script took.
+    def _hand_on(self, taken: Sequence[Sequence[bytes]], deliver: Deliver) -> bool:
+        """Hand on what the script took; tells whether that was any message that can be read."""
+        count = 0
+        left = iter(taken)
+        try:
+            for one in left:
+                count += self._hand_on_one(*one, deliver=deliver)
+        finally:
+            # Where handing on one has failed, the others go back, by the sweep if not at once.
+            self.qos.give_back_all(tag[0].decode() for _, _, *tag in left if tag)
+        return count > 0
 
-        Raises:
-            Empty: it took nothing, or what nobody can read.
-        """
-        if not answer:
-            raise Empty
-        place, raw, *tag = answer
+    def _hand_on_one(self, place: bytes, raw: bytes, *tag: bytes, deliver: Deliver) -> bool:
         queue = place.decode().rsplit(self.sep, 1)[0]
         self.is_delivering = True
         try:
             deliver(_read(raw, tag), queue)
         except UnreadableError as error:
             self._set_aside(queue, raw, tag, error)
-            raise Empty from None
+            return False
         finally:
             self.is_delivering = False
         self._queue_cycle.rotate(queue)
         return True
 
-    def _set_aside(self, queue: str, raw: bytes, tag: list[bytes], error: Exception) -> None:
+    def _set_aside(self, queue: str, raw: bytes, tag: Sequence[bytes], error: Exception) -> None:
         shown = raw[:SHOWN]
         log.error("%s held what is no message (%s); %s has it: %r", queue, error, UNREADABLE, shown)
         if tag and self.holder is not None:
@@ -251,7 +252,7 @@ class Channel(stock.Channel):  # type: ignore[misc]
             pipe.execute()
 
 
-def _read(raw: bytes, tag: list[bytes]) -> Any:
+def _read(raw: bytes, tag: Sequence[bytes]) -> Any:
     if not tag:
         raise UnreadableError("It has no delivery tag.")
     try:

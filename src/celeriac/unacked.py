@@ -26,6 +26,45 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 """
 
+TAKE = f"""
+-- KEYS are the holder's messages and instants, all holders, the unreadable, and the lists; ARGV the
+-- holder, how many messages at most and, for each list, how it is called without the prefix of this
+-- transport's keys.
+local most, taken = tonumber(ARGV[2]), {{}}
+
+local function take(place, raw)
+    local name = ARGV[place - 2]
+    local is_json, message = pcall(cjson.decode, raw)
+    local properties = is_json and type(message) == 'table' and message['properties']
+    local tag = type(properties) == 'table' and properties['delivery_tag']
+    -- First of the writes: with its memory full the server refuses to begin with another.
+    redis.call('RPOP', KEYS[place])
+    if type(tag) ~= 'string' then
+        redis.call('LPUSH', KEYS[4], raw)
+        redis.call('LTRIM', KEYS[4], 0, {MOST_UNREADABLE - 1})
+        return {{name, raw}}
+    end
+    {NOW}
+    -- In a script time stands still; the order tells what was taken first.
+    redis.call('ZADD', KEYS[2], now + #taken / 1000000, tag)
+    redis.call('HSET', KEYS[1], tag, '[' .. raw .. ', ' .. cjson.encode(name) .. ']')
+    -- A holder with a message is known, so that somebody puts it back whatever happens.
+    redis.call('ZADD', KEYS[3], now, ARGV[1])
+    return {{name, raw, tag}}
+end
+
+for place = 5, #KEYS do
+    while #taken < most do
+        local raw = redis.call('LINDEX', KEYS[place], -1)
+        if not raw then
+            break
+        end
+        taken[#taken + 1] = take(place, raw)
+    end
+end
+return taken
+"""
+
 SAY_ALIVE = f"{NOW} return redis.call('ZADD', KEYS[1], now, ARGV[1])"
 
 PUT_BACK = """
@@ -162,7 +201,9 @@ class Unacked:
         keys = self.keys_of(holder)
         entries = self._client.hmget(keys[0], [tag for tag, *_ in wanted])
         with self._client.pipeline(transaction=False) as pipe:
-            for (tag, clock, member, at_s), entry in zip(wanted, entries, strict=True):
+            found = list(zip(wanted, entries, strict=True))
+            # What was taken first will be taken first.
+            for (tag, clock, member, at_s), entry in found if as_last else reversed(found):
                 if entry is None:
                     continue  # Another has put it back.
                 try:

@@ -39,8 +39,8 @@ def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _connected(server: RedisServer, holder: str, **more: str) -> Iterator[Connection]:
-    options = {**unacked.transport_options(holder), **more}
+def _connected(server: RedisServer, holder: str, **more: Any) -> Iterator[Connection]:
+    options: dict[str, Any] = {**unacked.transport_options(holder), **more}
     with Connection(server.url, transport_options=options) as connection:
         yield connection
 
@@ -305,3 +305,158 @@ def test_higher_priority_is_taken_first(valkey_server: RedisServer, client: Any)
             )  # fmt: skip
 
         assert _received(connection, 3) == [0, 3, 9]
+
+
+@contextmanager
+def _consuming(
+    server: RedisServer, messages: list[Any], most: int = 32, prefetch: int = 0
+) -> Iterator[Connection]:
+    """Take many at once, as a worker does."""
+    with _connected(server, "one@here/1", most_at_once=most) as connection:
+        connection.default_channel.basic_qos(0, prefetch, False)
+        with Consumer(connection, [QUEUE], on_message=messages.append, accept=["json"]):
+            yield connection
+
+
+def _publish_numbers(server: RedisServer, count: int) -> None:
+    with Connection(server.url) as connection:
+        for number in range(count):
+            _publish(connection, number)
+
+
+def test_few_are_taken_at_first_and_more_while_there_are_enough(
+    valkey_server: RedisServer, client: Any
+) -> None:
+    _publish_numbers(valkey_server, 20)
+    messages: list[Any] = []
+    with _consuming(valkey_server, messages, most=4) as connection:
+        counts = []
+        for _ in range(5):
+            connection.drain_events(timeout=10)
+            counts.append(len(messages))
+
+        assert counts == [1, 3, 7, 11, 15]
+        assert [message.payload for message in messages] == list(range(15))
+        assert client.hlen("unacked:one@here/1") == 15
+
+
+def test_no_more_are_taken_than_may_be_held(valkey_server: RedisServer, client: Any) -> None:
+    _publish_numbers(valkey_server, 20)
+    messages: list[Any] = []
+    with _consuming(valkey_server, messages, prefetch=5) as connection:
+        for _ in range(3):
+            connection.drain_events(timeout=10)
+        assert client.hlen("unacked:one@here/1") == 5
+
+        messages[0].ack()
+        messages[1].ack()
+        connection.drain_events(timeout=10)
+
+    assert [message.payload for message in messages] == list(range(7))
+
+
+def test_many_that_go_back_are_taken_in_the_same_order_again(
+    valkey_server: RedisServer, client: Any
+) -> None:
+    _publish_numbers(valkey_server, 12)
+    messages: list[Any] = []
+    with _consuming(valkey_server, messages) as connection:
+        while len(messages) < 7:
+            connection.drain_events(timeout=10)
+    assert client.llen("q") == 12
+
+    with _connected(valkey_server, "one@here/2") as connection:
+        assert _received(connection, 12) == list(range(12))
+
+
+def test_many_are_taken_by_priority(valkey_server: RedisServer, client: Any) -> None:
+    with Connection(valkey_server.url) as connection:
+        for priority in (9, 6, 3, 0, 9, 6, 3, 0):
+            connection.Producer().publish(
+                priority, routing_key="q", exchange=QUEUE.exchange, declare=[QUEUE],
+                priority=priority,
+            )  # fmt: skip
+    messages: list[Any] = []
+    with _consuming(valkey_server, messages) as connection:
+        while len(messages) < 8:
+            connection.drain_events(timeout=10)
+
+    assert [message.payload for message in messages] == [0, 0, 3, 3, 6, 6, 9, 9]
+
+
+def test_what_came_with_a_message_that_cannot_be_handed_on_goes_back(
+    valkey_server: RedisServer, client: Any
+) -> None:
+    _publish_numbers(valkey_server, 8)
+    seen: list[Any] = []
+
+    def fail_at_the_fourth(message: Any) -> None:
+        seen.append(message.payload)
+        if message.payload == 3:
+            raise RuntimeError
+
+    with (
+        _connected(valkey_server, "one@here/1", most_at_once=32) as connection,
+        Consumer(connection, [QUEUE], on_message=fail_at_the_fourth, accept=["json"]),
+    ):
+        with pytest.raises(RuntimeError):
+            for _ in range(3):
+                connection.drain_events(timeout=10)
+
+        # The first three and the one that failed are still held: 4, 5 and 6 came with it.
+        assert seen == [0, 1, 2, 3]
+        assert client.hlen("unacked:one@here/1") == 4
+        assert client.llen("q") == 4
+
+
+def test_what_is_no_message_keeps_none_that_came_with_it(
+    valkey_server: RedisServer, client: Any
+) -> None:
+    _publish_numbers(valkey_server, 2)
+    client.lpush("q", b"garbage")
+    client.lpush(
+        "q", b'{"properties": {"delivery_tag": "t", "body_encoding": "base64"}, "body": "x"}'
+    )
+    with Connection(valkey_server.url) as connection:
+        _publish(connection, 2)
+    messages: list[Any] = []
+    with _consuming(valkey_server, messages) as connection:
+        while len(messages) < 3:
+            connection.drain_events(timeout=10)
+
+        assert [message.payload for message in messages] == [0, 1, 2]
+        assert client.llen(unacked.UNREADABLE) == 2
+        assert client.hlen("unacked:one@here/1") == 3
+
+
+def test_many_are_acknowledged_in_one_exchange(valkey_server: RedisServer, client: Any) -> None:
+    _publish_numbers(valkey_server, 3)
+    messages: list[Any] = []
+    with _consuming(valkey_server, messages) as connection:
+        while len(messages) < 3:
+            connection.drain_events(timeout=10)
+        with redis_qos.acknowledging_together():
+            for message in messages:
+                message.ack()
+            assert client.hlen("unacked:one@here/1") == 3
+
+        assert client.hlen("unacked:one@here/1") == 0
+    assert client.llen("q") == 0
+
+
+def test_queues_that_have_turns_are_taken_from_in_turn(
+    valkey_server: RedisServer, client: Any
+) -> None:
+    other = Queue("other", Exchange("other"), "other")
+    messages: list[Any] = []
+    with _consuming(valkey_server, messages) as connection:
+        for queue in (QUEUE, QUEUE, other, other):
+            _publish(connection, [queue.name], queue, queue.routing_key)
+        with Consumer(connection, [other], on_message=messages.append, accept=["json"]):
+            while len(messages) < 4:
+                connection.drain_events(timeout=10)
+
+    assert [message.payload for message in messages] in (
+        [["q"], ["other"]] * 2,
+        [["other"], ["q"]] * 2,
+    )

@@ -16,7 +16,12 @@ from executions import COUNTED_IN, executions
 from processes import ChildProcess
 from servers import RedisServer
 from services import Services
-from worker_process import CHATTY_ENVIRONMENT, celeriac_environment, running_worker
+from worker_process import (
+    CHATTY_ENVIRONMENT,
+    STARTS_WITHIN_S,
+    celeriac_environment,
+    running_worker,
+)
 
 
 @pytest.fixture
@@ -110,7 +115,7 @@ def test_worker_of_celerys_own_command_holds_what_it_takes_by_its_name(
     )
     worker.start()
     try:
-        (spoken,) = eventually(lambda: Unacked(client).holders(), deadline_s=30)
+        (spoken,) = eventually(lambda: Unacked(client).holders(), deadline_s=STARTS_WITHIN_S)
         assert spoken.holder.startswith("plain@")
     finally:
         worker.stop()

@@ -4,10 +4,12 @@ import os
 from typing import Any
 
 import redis
+from celery.concurrency import solo
 from celery.signals import worker_process_init
 from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 
+from celeriac.redis_transport import MOST_AT_ONCE
 from celeriac.silence import Silence
 from celeriac.unacked import Unacked, holder_of, transport_options
 
@@ -15,6 +17,18 @@ ANSWERS_WITHIN_S = 1.0
 PASSING = (redis.RedisError, OperationalError, OSError)
 
 log = get_logger(__name__)
+
+
+def most_at_once(controller: Any) -> int:
+    """Give how many messages a worker may take at once.
+
+    Where a message is executed as it is handed on, or handing on waits for a free place, those
+    that came with it would wait, and so would whoever asks the worker something.
+    """
+    pool = controller.pool_cls
+    is_beside = not (issubclass(pool, solo.TaskPool) or pool.is_green)
+    # Without prefetching, Celery decides about each message whether there is a place for it.
+    return MOST_AT_ONCE if is_beside and not controller.app.conf.worker_disable_prefetch else 1
 
 
 class Holder:
@@ -35,7 +49,8 @@ class Holder:
             return None
         name = holder_of(controller.hostname)
         before = app.conf.broker_transport_options
-        app.conf.broker_transport_options = before | transport_options(name)
+        more = {"most_at_once": most_at_once(controller)}
+        app.conf.broker_transport_options = before | transport_options(name) | more
 
         pid = os.getpid()
 
