@@ -5,15 +5,18 @@ The web asks it by a password and shows it at `/flower/` to those who have signe
 
 from collections.abc import Sequence
 
+import flower.app
 from flower.urls import settings as served
-from flower.views.monitor import Metrics
+from flower.views.monitor import Healthcheck, Metrics
 from tornado.web import RedirectHandler, authenticated
 
 from celeriac.app import create_app
 from celeriac.errors import ConfigurationError
 from celeriac.exposure import is_loopback
+from celeriac.flower_events import ListeningEvents
 from celeriac.masking import know_options
 from celeriac.settings import Settings
+from celeriac.start_wait import wait_for_broker
 
 PREFIX = "flower"
 """Where the web shows it; Flower writes this into each address of its pages."""
@@ -25,6 +28,7 @@ def run_flower(settings: Settings, options: Sequence[str] = ()) -> None:
     Raises:
         ConfigurationError: an address is missing, a module of tasks cannot be imported, or
             strangers could use it.
+        BrokerUnavailableError: it did not answer for `start_wait_s`.
     """
     know_options(options)
     ours = [
@@ -37,8 +41,12 @@ def run_flower(settings: Settings, options: Sequence[str] = ()) -> None:
         ours.append(f"--basic_auth={settings.flower_basic_auth.get_secret_value()}")
     _require_closed(settings, [*ours, *options])
     _close_metrics()
+    _tell_health()
     _lead_below_prefix()
-    create_app(settings).start(["flower", *ours, *options])
+    app = create_app(settings)
+    with app.connection_for_read() as connection:
+        wait_for_broker(connection, "flower", settings.start_wait_s)
+    app.start(["flower", *ours, *options])
 
 
 def _require_closed(settings: Settings, options: Sequence[str]) -> None:
@@ -70,6 +78,23 @@ def _close_metrics() -> None:
     Source: Flower 2.2, `flower/views/monitor.py`.
     """
     Metrics.get = authenticated(Metrics.get)
+
+
+def _tell_health() -> None:
+    """Have `/healthcheck` say whether Flower does its work; its own says that it answers.
+
+    Source: Flower 2.2, `flower/app.py`, `flower/views/monitor.py`.
+    """
+    flower.app.Events = ListeningEvents
+    Healthcheck.get = _health
+
+
+async def _health(handler: Healthcheck) -> None:
+    if handler.application.events.listens:
+        handler.write("OK")
+    else:
+        handler.set_status(503)
+        handler.write("Flower hears no events, since the broker does not answer.")
 
 
 def _lead_below_prefix() -> None:

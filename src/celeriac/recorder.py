@@ -30,6 +30,7 @@ from celeriac.lag import GROUP, SIGN_LASTS_S, read_lag, show_life, unrecorded
 from celeriac.losses import account, removed, removed_unread
 from celeriac.redis_client import connect
 from celeriac.settings import Settings
+from celeriac.start_wait import wait_for, wait_for_redis
 
 BATCH = 1000
 AT_ONCE_BYTES = 16 * 1024 * 1024
@@ -265,11 +266,14 @@ def run_recorder(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: an address is missing or wrong.
+        ResultsUnavailableError, HistoryUnavailableError: Redis or the history's database did not
+            answer for `start_wait_s`.
     """
     _, redis_url = settings.require_urls()
     lines_kept = ATTEMPTS_WITH_LINES * (settings.log_lines + 1)  # One tells what is left out.
     history = History(settings.history_address, log_lines_kept=lines_kept)
-    history.migrate()
+    wait_for_redis(redis_url, "recorder", settings.start_wait_s)
+    wait_for(history.migrate, "recorder", settings.start_wait_s)
     stop = Flag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, partial(_stop, stop))

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Literal, get_args
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 SHORTEST_KEY = 32
 """How many characters a key for messages has at least."""
@@ -76,6 +76,11 @@ def _user_and_password(text: SecretStr) -> SecretStr:
     return text
 
 
+def _none_without_password(text: object) -> object:
+    """Take a user without a password for none: Compose cannot leave out what it put together."""
+    return None if isinstance(text, str) and text.endswith(":") else text
+
+
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"{name!r} is no IANA time zone, such as Asia/Dhaka or UTC")
@@ -107,4 +112,7 @@ QueueNames = Annotated[str, AfterValidator(_no_lane)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 MessageKeys = Annotated[SecretStr, AfterValidator(_readable_keys)]
 Rate = Annotated[str, AfterValidator(_rate)]
-BasicAuth = Annotated[SecretStr, AfterValidator(_user_and_password)]
+BasicAuth = Annotated[
+    Annotated[SecretStr, AfterValidator(_user_and_password)] | None,
+    BeforeValidator(_none_without_password),
+]

@@ -157,8 +157,9 @@ class Settings(WebSettings):
         300,
         ge=1,
         le=86_400,
-        description="How long a role that starts waits for what it cannot start without, the "
-        "worker for the broker and the web for its history, before it ends; in seconds.",
+        description="How long a role that starts waits for what it cannot work without, before it "
+        "ends: the worker for broker and Redis, the recorder for Redis and the history, Flower for "
+        "the broker, a web that people sign in to for the history; in seconds.",
     )
     publish_timeout_s: float = Field(
         2.5, gt=0, le=60, description="How long a submission waits for the broker, in seconds."
@@ -269,6 +270,10 @@ def load_settings(*, join_stack: bool = True, **given: Any) -> Settings:
         settings = Settings(_env_file=files, **given)
     except ValidationError as error:
         raise ConfigurationError(_first_problem(error)) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename} cannot be read: {error.strerror}. Check who owns it, and its folder."
+        ) from None
     know_settings(settings)
     return settings
 

@@ -112,7 +112,7 @@ class WebSettings(BaseSettings):
         description="Where the web reaches the Flower that it shows at `/flower/`, such as "
         "`http://flower-host:5555`. Unset, it is this machine and `CELERIAC_FLOWER_PORT`.",
     )
-    flower_basic_auth: BasicAuth | None = Field(
+    flower_basic_auth: BasicAuth = Field(
         None,
         description="What the web shows Flower, and Flower asks everybody for, as `USER:PASSWORD`; "
         "the same for both. Unset, `celeriac up` makes one and keeps it in the data directory.",

@@ -7,14 +7,14 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 from kombu import Connection
-from kombu.exceptions import OperationalError
 
 from celeriac.app import create_app
 from celeriac.catalog import Catalog
-from celeriac.errors import BrokerUnavailableError, ConfigurationError
+from celeriac.errors import ConfigurationError
 from celeriac.pools import leave_threads_behind
 from celeriac.queues import all_of, differences, names_of, said_of_teams
 from celeriac.settings import Settings
+from celeriac.start_wait import wait_for_broker, wait_for_redis
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +25,17 @@ def run_worker(settings: Settings, name: str, options: Sequence[str] = ()) -> No
     Raises:
         ConfigurationError: an address is missing, a module of tasks cannot be imported, or a queue
             exists with another definition.
-        BrokerUnavailableError: it did not answer for `start_wait_s`.
+        BrokerUnavailableError, ResultsUnavailableError: broker or Redis did not answer for
+            `start_wait_s`.
     """
     app = create_app(settings)
     queues = queues_of(app, settings)
     is_on_amqp = app.conf.broker_url.startswith("amqp")
     with app.connection_for_read() as connection:
-        _connect(connection, settings.start_wait_s)
+        wait_for_broker(connection, "worker", settings.start_wait_s)
         if is_on_amqp:
             _check_queues(connection, app, queues)
+    wait_for_redis(settings.require_urls()[1], "worker", settings.start_wait_s)
     if is_on_amqp and (said := said_of_teams(app.amqp.queues, queues)):
         logger.warning("%s.", said)
     if settings.log_level not in ("DEBUG", "INFO"):
@@ -59,21 +61,6 @@ def queues_of(app: Celery, settings: Settings) -> list[str]:
     return sorted(Catalog.of(app).queues | declared | set(settings.extra_queues))
 
 
-def _connect(connection: Connection, wait_s: int) -> None:
-    """Wait for the broker, which Celery itself would do for ever.
-
-    Raises:
-        BrokerUnavailableError: it did not answer for so long.
-    """
-    try:
-        connection.ensure_connection(errback=_say_waiting, timeout=wait_s)
-    except OperationalError:
-        raise BrokerUnavailableError(
-            f"The broker did not answer for {wait_s} s (CELERIAC_START_WAIT_S), so the "
-            "worker ends. Check CELERIAC_BROKER_URL and that the broker runs."
-        ) from None
-
-
 def _check_queues(connection: Connection, app: Celery, names: Iterable[str]) -> None:
     """Refuse to start on queues that are not as they should be: Celery would end in a traceback.
 
@@ -91,7 +78,3 @@ def _check_queues(connection: Connection, app: Celery, names: Iterable[str]) -> 
 def _say_ready(sender: Any, **_: Any) -> None:
     """Tell whoever watches our output what Celery tells on the levels that are switched off."""
     print(f"{sender.hostname} ready.", flush=True)
-
-
-def _say_waiting(error: Exception, interval_s: float) -> None:
-    logger.warning("The broker is away (%s). Trying again in %.0f s.", error, interval_s)

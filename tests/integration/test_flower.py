@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 from werkzeug.datastructures import Headers
 
+import servers
 from access_app import PASSWORD, ROOT
 from celeriac.access import Access, Role, TokenOrder
 from celeriac.errors import FlowerUnavailableError
@@ -279,3 +280,18 @@ def test_slot_is_free_again_after_each_failure() -> None:
     for _ in range(3):
         with pytest.raises(FlowerUnavailableError, match="does not answer"):
             link.ask(PAGE)
+
+
+def test_health_tells_whether_the_broker_answers(tmp_path: Path) -> None:
+    with (
+        servers.redis_server(tmp_path) as redis,
+        running_flower(tmp_path, redis.url, redis.url) as flower,
+    ):
+        health = "/flower/healthcheck"
+        eventually(lambda: flower.status(health) == 200, deadline_s=60)
+
+        redis.stop()
+        eventually(lambda: flower.status(health) == 503, deadline_s=60)
+
+        redis.start()
+        eventually(lambda: flower.status(health) == 200, deadline_s=60)

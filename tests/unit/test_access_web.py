@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from access_app import CHEAP, PASSWORD, ROOT, AccessApp, access_app, send
-from celeriac.access import Entry, Means, Role, Scope, passwords
+from access_app import CHEAP, NO_RUNS, PASSWORD, ROOT, AccessApp, access_app, send
+from celeriac.access import Access, Entry, Means, Role, Scope, passwords
 from celeriac.access.links import Links
+from celeriac.errors import HistoryUnavailableError
 from celeriac.web.access.cookie import BOUND, PLAIN
 from celeriac.web.access.gate import way_back
 from celeriac.web.access.permissions import RULES, Rule, rule_of
@@ -561,3 +563,22 @@ def test_pages_are_kept_by_no_cache(web: AccessApp) -> None:
 
 def test_health_needs_no_sign_in(client: FlaskClient) -> None:
     assert client.get("/healthz").status_code == 200
+
+
+def test_readiness_names_the_history_where_people_sign_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Access) -> None:
+        raise HistoryUnavailableError("It is away.")
+
+    runs = SimpleNamespace(**vars(NO_RUNS), check=lambda: {"broker": None, "redis": None})
+    checks = {"broker": "ok", "redis": "ok", "history": "ok"}
+    with access_app(tmp_path, runs) as web:
+        answer = web.app.test_client().get("/readyz")
+        assert answer.get_json() == {"status": "ready", "checks": checks}
+
+        monkeypatch.setattr(Access, "ping", away)
+        answer = web.app.test_client().get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.get_json()["checks"] == checks | {"history": "unreachable"}

@@ -10,6 +10,7 @@ from uuid import uuid4
 import flower as flower_package
 import pytest
 from flask.testing import FlaskClient
+from kombu import Connection
 from tornado.template import filter_whitespace
 from werkzeug.datastructures import Headers
 
@@ -373,6 +374,9 @@ class _App:
     def __init__(self) -> None:
         self.arguments: list[str] = []
 
+    def connection_for_read(self) -> Connection:
+        return Connection("memory://")
+
     def start(self, arguments: list[str]) -> None:
         self.arguments = arguments
 
@@ -381,7 +385,7 @@ class _App:
 def app(monkeypatch: pytest.MonkeyPatch) -> _App:
     found = _App()
     monkeypatch.setattr(celeriac.flower, "create_app", lambda _: found)
-    for name in ("_close_metrics", "_lead_below_prefix"):
+    for name in ("_close_metrics", "_tell_health", "_lead_below_prefix"):
         monkeypatch.setattr(celeriac.flower, name, lambda: None)
     return found
 
@@ -426,6 +430,16 @@ def test_flower_that_asks_or_is_out_of_reach_starts_below_its_prefix(
     assert "--url_prefix=flower" in app.arguments
     assert app.arguments[len(app.arguments) - len(options) :] == options, "they win"
     assert (f"--basic_auth={BASIC_AUTH}" in app.arguments) is ("flower_basic_auth" in settings)
+
+
+def test_user_without_a_password_is_none(app: _App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_FLOWER_BASIC_AUTH", "celeriac:")
+    settings = load_settings(join_stack=False, host="0.0.0.0")  # noqa: S104 - it does not start
+
+    assert settings.flower_basic_auth is None
+    with pytest.raises(ConfigurationError, match="ask nobody"):
+        run_flower(settings)
+    assert app.arguments == []
 
 
 @pytest.mark.parametrize(

@@ -112,3 +112,13 @@ def test_each_setting_has_its_row_in_the_reference(name: str) -> None:
     assert field.description
     assert f"| `CELERIAC_{name.upper()}` | " in REFERENCE.read_text(encoding="utf-8")
     assert f" | {field.description} |" in REFERENCE.read_text(encoding="utf-8")
+
+
+def test_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, **_: object) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+
+    with pytest.raises(ConfigurationError, match=r"stack\.env cannot be read: Permission denied"):
+        load_settings()

@@ -82,6 +82,14 @@ class Access:
             wait_s=wait_s,
         )
 
+    def ping(self) -> None:
+        """Ask the database whether anybody could sign in.
+
+        Raises:
+            HistoryUnavailableError: it is away.
+        """
+        self._database.is_new()
+
     def prepare(self) -> None:
         """Make or update the tables; quick when there is nothing to do, safe in any process.
 

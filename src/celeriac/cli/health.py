@@ -1,8 +1,10 @@
 """`celeriac health ROLE`: does a role do its work? Docker and the like ask it on its host."""
 
 import socket
+from collections.abc import Sequence
 from enum import StrEnum
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +13,7 @@ from celeriac.errors import CeleriacError, UnknownWorkerError
 from celeriac.settings import Settings, load_settings
 
 ANSWERS_WITHIN_S = 10
+FIRST_PROCESS = Path("/proc/1/cmdline")
 
 
 class Role(StrEnum):
@@ -23,12 +26,18 @@ class Role(StrEnum):
 
 
 def health(
-    role: Annotated[Role, typer.Argument(help="The role that runs on this host.")],
+    role: Annotated[
+        Role | None,
+        typer.Argument(
+            help="The role that runs here; in a container, unless given, its first process."
+        ),
+    ] = None,
     name: Annotated[
         str, typer.Option(help="The worker's name.", envvar="CELERIAC_WORKER_NAME")
     ] = "worker1",
 ) -> None:
     """Tell whether a role of this host does its work; the exit code is 1 when it does not."""
+    role = role or _role_in(_words_of_first_process())
     settings = load_settings()
     try:
         problem = _problem(role, settings, f"{name}@{socket.gethostname()}")
@@ -36,6 +45,23 @@ def health(
         problem = str(error)
     print(problem or f"The {role} is well.")
     raise typer.Exit(1 if problem else 0)
+
+
+def _words_of_first_process() -> Sequence[str]:
+    """Give the command of a container's first process; where there is no such file, nothing."""
+    try:
+        return FIRST_PROCESS.read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ()
+
+
+def _role_in(words: Sequence[str]) -> Role:
+    """Find the role in a command, which may begin with an interpreter or an init."""
+    places = [place for place, word in enumerate(words) if word.rpartition("/")[2] == "celeriac"]
+    for word in (words[place + 1] for place in places if place + 1 < len(words)):
+        if word in list(Role):
+            return Role(word)
+    raise typer.BadParameter("is needed: this is no container of a role.", param_hint="ROLE")
 
 
 def _problem(role: Role, settings: Settings, worker: str) -> str | None:
