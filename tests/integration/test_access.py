@@ -83,6 +83,19 @@ def test_first_link_makes_an_administrator_once(access: Access) -> None:
             access.links.follow(spent, "eve", PASSWORD)
 
 
+def test_first_link_is_good_until_there_is_an_administrator(access: Access) -> None:
+    first = access.links.for_setup()
+    _add(access, "eve", Role.OPERATOR)
+
+    assert first and access.links.name_of(first) is None
+    assert access.links.for_setup()
+    _add(access, "ada", Role.ADMIN)
+
+    assert access.links.for_setup() is None
+    with pytest.raises(LinkSpentError):
+        access.links.follow(first, "bob", PASSWORD)
+
+
 def test_link_of_a_user_chooses_a_password_and_signs_out_the_old_one(access: Access) -> None:
     _add(access, "ada", Role.ADMIN)
     session = _signed_in(access, "ada")

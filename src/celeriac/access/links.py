@@ -37,11 +37,9 @@ class Links:
         self._database = database
 
     def for_setup(self) -> str | None:
-        """Make a link for the first administrator; None where there is somebody already."""
+        """Make a link for the first administrator; None where there is one already."""
         with self._database.write() as connection:
-            if connection.scalar(select(users.c.id).limit(1)) is not None:
-                return None
-            return _made(connection, None)
+            return None if _has_administrator(connection) else _made(connection, None)
 
     def for_user(self, who: Identity, name: str) -> str:
         """Make a link by which a user chooses a password; one that was made before is void.
@@ -107,9 +105,15 @@ def _name_of(connection: Connection, secret: str) -> str | None:
     row = connection.execute(query).one_or_none()
     if row is None or (row.user_id is not None and row.name is None) or row.disabled_at is not None:
         raise LinkSpentError
-    if row.user_id is None and connection.scalar(select(users.c.id).limit(1)) is not None:
+    if row.user_id is None and _has_administrator(connection):
         raise LinkSpentError
     return str(row.name) if row.user_id else None
+
+
+def _has_administrator(connection: Connection) -> bool:
+    """Tell whether there is one; a disabled one counts, and others can let them in again."""
+    query = select(users.c.id).where(users.c.role == Role.ADMIN).limit(1)
+    return connection.scalar(query) is not None
 
 
 def _changed(connection: Connection, name: str, digest: str) -> User:
