@@ -64,7 +64,12 @@ def _answers() -> dict[str, Any]:
         name='a "b"', ready=12, taken=2, running=1, paused=False, consumers=0, oldest_waiting_at=ago
     )
     return {
-        "queues": [queue, Queue(name="held", ready=1, oldest_waiting_at=now + timedelta(hours=1))],
+        "queues": [
+            queue,
+            Queue(name="held", ready=1, oldest_waiting_at=now + timedelta(hours=1)),
+            Queue(name="foreign", ready=3),
+            Queue(name="empty", ready=0),
+        ],
         "workers": [worker],
         "letters": {"held": 3},
         "lag": RecorderLag(5, 2.5, NOW, is_running=True, problem="disk full"),
@@ -107,6 +112,8 @@ def test_every_number_is_told(client: FlaskClient) -> None:
     assert told["queue_ready", 'a "b"'] == 12
     assert 90 <= told["queue_oldest_waiting_seconds", 'a "b"'] < 1800
     assert told["queue_oldest_waiting_seconds", "held"] == 0
+    assert told["queue_oldest_waiting_seconds", "empty"] == 0
+    assert ("queue_oldest_waiting_seconds", "foreign") not in told, "nobody knows since when"
     assert told["queue_paused", 'a "b"'] == told["queue_consumers", 'a "b"'] == 0
     assert (told["workers", "lost"], told["workers", "online"]) == (1, 0)
     assert told["dead_letters", "held"] == 3

@@ -74,11 +74,13 @@ def _answers(measures: Measures) -> Metric:
 
 def _queues(queues: Sequence[Queue]) -> Iterator[Metric]:
     for measure, words in OF_QUEUES.items():
-        known = {each.name: getattr(each, measure) for each in queues}
-        values = {name: value for name, value in known.items() if value is not None}
+        told = {each.name: getattr(each, measure) for each in queues}
+        values = {name: value for name, value in told.items() if value is not None}
         yield _gauge(f"queue_{measure}", words, ["queue"], _labelled(values))
     now = datetime.now(UTC)
-    ages = {each.name: _age_s(each, now) for each in queues if each.ready is not None}
+    # Where messages wait of which the history knows no run, nobody knows for how long.
+    known = [each for each in queues if each.ready == 0 or each.oldest_waiting_at]
+    ages = {each.name: _age_s(each, now) for each in known}
     words = "How long the run has waited that waits longest; 0 where none does."
     yield _gauge("queue_oldest_waiting_seconds", words, ["queue"], _labelled(ages))
 
