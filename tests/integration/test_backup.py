@@ -1,6 +1,7 @@
 """`celeriac backup` and `celeriac restore`, against real servers, while everything runs."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,19 +10,21 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 from redis import Redis
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, select, table, text
 
 import servers
 from celeriac.access import Access, Identity, Means, Role
 from celeriac.errors import ConfigurationError
 from celeriac.history import History
 from celeriac.history.database import Database
-from celeriac.runs.backup import history_part, redis_part
+from celeriac.runs.backup import history_part, postgres_part, redis_part
 from celeriac.runs.backup.redis_part import RedisPart
 from eventually import eventually
+from history_events import Stream
 from postgres import PostgresServer
 from processes import LOOPBACK
 from running_stack import running_stack
@@ -198,8 +201,36 @@ def test_nothing_is_overwritten(places: list[_Place], tmp_path: Path) -> None:
         client.flushdb()
         new.data.mkdir()
         (new.data / "history.db").touch()
-        assert "is there already" in new.celeriac("restore", file, status=2)
+        assert "there already" in new.celeriac("restore", file, status=2)
         assert client.dbsize() == 0
+
+
+def test_what_a_killed_process_left_does_not_go_over_the_history(
+    places: list[_Place], tmp_path: Path
+) -> None:
+    old, new = places
+    file = tmp_path / "backup.tar.gz"
+    _filled(old)
+    old.celeriac("users", "add", "kept", "--role", "viewer")
+    old.celeriac("backup", file)
+    history = new.data / "history.db"
+    access = Access(new.history_url)
+    access.prepare()
+    connection = sqlite3.connect(history)
+    connection.execute("BEGIN")  # Who closes last moves the log into the file.
+    shutil.copytree(new.data, tmp_path / "killed")
+    connection.close()
+    access.close()
+    shutil.rmtree(new.data)
+    shutil.copytree(tmp_path / "killed", new.data)
+    history.unlink()
+
+    said = new.celeriac("restore", file, status=2)
+
+    assert "history.db-wal" in said and "there already" in said
+    shutil.rmtree(new.data)
+    new.celeriac("restore", file)
+    assert "kept" in new.celeriac("users", "list")
 
 
 @pytest.mark.parametrize("damage", [slice(0, -100), slice(0, 0), slice(40, None)])
@@ -311,32 +342,106 @@ def _filled(place: _Place) -> None:
         client.set("key", "value")
 
 
-def test_postgresql_goes_by_its_own_dump(postgres_server: PostgresServer, tmp_path: Path) -> None:
-    urls = [postgres_server.create_database(name) for name in ("saved", "restored")]
-    access = Access(urls[0])
-    access.prepare()
-    access.users.add(Identity("root", Role.ADMIN, Means.CLI), "ada", Role.VIEWER, None)
-    access.close()
+ROOT = Identity("root", Role.ADMIN, Means.CLI)
+ODD = "a\tb\nc\\.\n\\N \u2028 \U0001f600"
+"""What `COPY` writes otherwise than it is, or could take for an end."""
 
-    history_part.save(urls[0], tmp_path / "dump")
-    part = history_part.HistoryPart(urls[1], tmp_path / "dump")
+
+def _of_postgres(server: PostgresServer, name: str) -> str:
+    """Make a history in PostgreSQL with a run, a user and the entries of both."""
+    url = server.create_database(name)
+    access = Access(url)
+    access.prepare()
+    access.users.add(ROOT, "ada", Role.VIEWER, None)
+    access.close()
+    history = History(url)
+    stream = Stream()
+    stream.run(0, state="FAILURE", error={"type": "Odd", "message": ODD, "traceback": ODD})
+    history.apply(stream.events)
+    history.close()
+    return url
+
+
+def _all_rows(url: str) -> dict[str, list[tuple[object, ...]]]:
+    database = Database(url)
+    with database.read() as connection:
+        found = {
+            name: sorted(
+                map(tuple, connection.execute(select(text("*")).select_from(table(name)))), key=repr
+            )
+            for name in inspect(connection).get_table_names()
+        }
+    database.close()
+    return found
+
+
+def test_postgresql_comes_back_row_by_row(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    old = _of_postgres(postgres_server, "saved")
+    new = postgres_server.create_database("restored")
+
+    assert history_part.save(old, tmp_path / "part") == "1 runs"
+    part = history_part.HistoryPart(new, tmp_path / "part")
     assert part.check() is None
-    part.put_back()
+    assert part.put_back() == "1 runs"
 
     assert "already" in (part.check() or "")
-    database = Database(urls[1])
-    with database.read() as connection:
-        assert connection.execute(text("SELECT name FROM users")).scalar_one() == "ada"
-    database.close()
+    rows = _all_rows(new)
+    assert rows == _all_rows(old)
+    assert rows.keys() == {*postgres_part.TABLES, "alembic_version"}
+    assert ODD in rows["runs"][0]
+    access = Access(new)
+    access.users.add(ROOT, "eve", Role.VIEWER, None)  # Its entry gets a number that is free.
+    access.close()
 
 
-def test_without_pg_dump_it_says_so(
+def test_postgresql_is_saved_as_it_is_at_one_instant(
     postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    url = _of_postgres(postgres_server, "busy")
+    access, names = Access(url), iter(range(100))
+    save = postgres_part._save
 
-    with pytest.raises(ConfigurationError, match="pg_dump is not installed"):
-        history_part.save(postgres_server.create_database("unsaved"), tmp_path / "dump")
+    def meanwhile(connection: Connection, name: str, file: IO[bytes]) -> int:
+        access.users.add(ROOT, f"user{next(names)}", Role.VIEWER, None)
+        return save(connection, name, file)
+
+    monkeypatch.setattr(postgres_part, "_save", meanwhile)
+    history_part.save(url, tmp_path / "part")
+    access.close()
+
+    text = (tmp_path / "part").read_text()
+    assert "ada" in text and "user0" not in text
+
+
+@pytest.mark.parametrize("damage", ["cut", "newer", "dump"])
+def test_half_of_postgresql_is_not_left(
+    postgres_server: PostgresServer, tmp_path: Path, damage: str
+) -> None:
+    part = tmp_path / "part"
+    history_part.save(_of_postgres(postgres_server, f"whole_{damage}"), part)
+    data = part.read_bytes()
+    new = {
+        "cut": data[: data.rindex(postgres_part.ROWS_END)],
+        "newer": data.replace(b'"revision": "', b'"revision": "x', 1),
+        "dump": b"PGDMP" + data,
+    }
+    part.write_bytes(new[damage])
+    url = postgres_server.create_database(f"empty_{damage}")
+    step = history_part.HistoryPart(url, part)
+
+    if damage == "dump":
+        assert "no history that this version" in (step.check() or "")
+        return
+    with pytest.raises(ConfigurationError, match=r"has no end|newer version"):
+        step.put_back()
+    assert _all_rows(url) == {}
+
+
+def test_postgresql_without_a_history_is_not_saved(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="no history in PostgreSQL yet"):
+        history_part.save(postgres_server.create_database("unused"), tmp_path / "part")
 
 
 def test_copy_of_a_history_that_is_written_to_is_whole(tmp_path: Path) -> None:

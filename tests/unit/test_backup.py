@@ -199,12 +199,8 @@ def test_history_that_cannot_be_put_back_leaves_its_place_empty(tmp_path: Path) 
     assert part.check() is None
 
 
-def test_without_pg_restore_it_is_told_before_anything_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_what_another_program_has_dumped_is_told_before_anything_is_done(tmp_path: Path) -> None:
     (tmp_path / "dump").write_text("PGDMP")
     part = history_part.HistoryPart("postgresql://localhost/history", tmp_path / "dump")
 
-    with pytest.raises(ConfigurationError, match="pg_restore is not installed"):
-        part.check()
+    assert "no history that this version of Celeriac reads" in (part.check() or "")

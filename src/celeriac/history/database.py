@@ -83,6 +83,17 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Give a connection to PostgreSQL that sees one instant, and changes nothing.
+
+        Raises:
+            HistoryUnavailableError: the database is away or refuses.
+        """
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _translated(), self.engine.execution_options(**options).connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection in a transaction that excludes other writers; commit at the end.
 

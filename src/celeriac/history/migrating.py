@@ -27,30 +27,42 @@ def migrate(database: Database) -> None:
         HistoryUnavailableError: the database is away or locked.
     """
     database.make_folder()
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    head = ScriptDirectory.from_config(_config()).get_current_head()
     with database.read() as connection:
-        if _version(connection) == head:
+        if revision_of(connection) == head:
             return
     # The loser of a race waits here for the winner, and then finds nothing to do.
     with database.write() as connection:
         if database.dialect == POSTGRESQL:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
-        config.attributes["connection"] = connection
-        with _one_at_a_time:
-            _upgrade(config)
+        upgrade(connection, "head")
 
 
-def _version(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """Tell of which revision the tables are; None where there are none."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(config: Config) -> None:
+def upgrade(connection: Connection, revision: str) -> None:
+    """Make or change the tables up to a revision, in the transaction of this connection.
+
+    Raises:
+        ConfigurationError: only a newer version of Celeriac knows the revision, or that of the
+            tables.
+    """
+    config = _config()
+    config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        with _one_at_a_time:
+            command.upgrade(config, revision)
     except CommandError as error:
         raise ConfigurationError(
             f"The history was made by a newer version of Celeriac ({error}). "
             "Start that version, or name another history with CELERIAC_HISTORY_URL."
         ) from None
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    return config

@@ -1,28 +1,25 @@
 """The history, with users, tokens and the audit trail: SQLite by its own backup, PostgreSQL by
-`pg_dump`; both see one instant."""
+`postgres_part`; both see one instant."""
 
-import os
-import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy.engine import URL
-
 from celeriac.errors import ConfigurationError, HistoryUnavailableError
 from celeriac.history.database import SQLITE, Database
+from celeriac.runs.backup import postgres_part
 
 SQLITE_BEGINS = b"SQLite format 3\0"
-DUMP = "a dump of PostgreSQL"
+SQLITE_FILES = ("", "-wal", "-shm", "-journal")
+"""What a killed process leaves beside the file; SQLite would write it over what is restored."""
 
 
 def save(address: str, path: Path) -> str:
     """Write a copy."""
     database = Database(address)
     if database.dialect != SQLITE:
-        _run("pg_dump", database.url, "--format=custom", f"--file={path}")
-        return DUMP
+        with closing(database):
+            return postgres_part.save(database, path)
     file = Path(database.url.database or "")
     if not file.exists() or not file.stat().st_size:
         raise ConfigurationError(f"There is no history in {file} yet; start Celeriac once.")
@@ -40,33 +37,41 @@ class HistoryPart:
         """Tell what stands against it.
 
         Raises:
-            ConfigurationError: `pg_restore` is needed, and not installed.
             HistoryUnavailableError
         """
         with self._path.open("rb") as copy:
-            is_of_sqlite = copy.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
+            begins = copy.read(len(postgres_part.BEGINS))
+        is_of_sqlite = begins.startswith(SQLITE_BEGINS)
         if is_of_sqlite != (self._database.dialect == SQLITE):
             return "it is of the other kind of database than CELERIAC_HISTORY_URL names."
         if is_of_sqlite:
-            return f"{self._file} is there already." if self._file.exists() else None
-        _found("pg_restore")
+            names = " and ".join(str(file) for file in self._files if file.exists())
+            return (
+                f"{names}: there already. Move all of a history away together." if names else None
+            )
+        if begins != postgres_part.BEGINS:
+            return "it is no history that this version of Celeriac reads."
         return None if _is_new(self._database) else "the database has a history already."
 
     def put_back(self) -> str:
         """Make the database what it was; where that fails, it is as new as it was."""
         if self._database.dialect == SQLITE:
             part = self._file.with_name(f"{self._file.name}.part")
+            part.unlink(missing_ok=True)
             Database(f"sqlite:///{part}").make_folder()
             words = _copy(self._path, part)
             part.rename(self._file)
             return words
-        options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
-        _run("pg_restore", self._database.url, *options, str(self._path))
-        return DUMP
+        with closing(self._database):
+            return postgres_part.put_back(self._database, self._path)
 
     @property
     def _file(self) -> Path:
         return Path(self._database.url.database or "")
+
+    @property
+    def _files(self) -> list[Path]:
+        return [self._file.with_name(self._file.name + end) for end in SQLITE_FILES]
 
 
 def _is_new(database: Database) -> bool:
@@ -92,29 +97,3 @@ def _copy(source: Path, target: Path) -> str:
     if verdict != "ok":
         raise HistoryUnavailableError(f"The history is damaged: {verdict}.")
     return f"{runs:,} runs"
-
-
-def _found(name: str) -> str:
-    """Find a program of PostgreSQL's."""
-    program = shutil.which(name)
-    if program is None:
-        raise ConfigurationError(
-            f"{name} is not installed here (apt install postgresql-client). "
-            "Or back PostgreSQL up by its own means."
-        )
-    return program
-
-
-def _run(name: str, url: URL, *options: str) -> None:
-    """Run such a program; no list of processes shows the password."""
-    where = url.set(drivername="postgresql", password=None).render_as_string()
-    done = subprocess.run(
-        [_found(name), "--no-password", f"--dbname={where}", *options],
-        env={**os.environ, "PGPASSWORD": url.password or ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise HistoryUnavailableError(f"{name} fails; it says: {said}")
