@@ -44,16 +44,16 @@ image: ## Build the image of every role, celeriac:latest, and tell its size
 
 compose-up: image ## Start everything in containers, and tell who may sign in first
 	@deploy/secrets .env
-	$(COMPOSE) up --detach --wait
+	$(COMPOSE) up --detach --wait --no-build
 	@echo "The UI is on http://127.0.0.1:5000, Flower on http://127.0.0.1:5000/flower/"
 	@$(COMPOSE) logs flask | grep --only-matching 'Become the first.*' | tail -n 1
 
 compose-backup: ## Save all that the containers keep into FILE, and go on
-	$(COMPOSE_ENV) deploy/data save $(FILE)
+	$(COMPOSE_ENV) deploy/data save "$(FILE)"
 
-compose-restore: ## Put what FILE has back where there is no data yet, and start everything
-	$(COMPOSE_ENV) deploy/data restore $(FILE)
-	$(COMPOSE) up --detach --wait
+compose-restore: image ## Put what FILE has back where there is no data yet, and start everything
+	$(COMPOSE_ENV) deploy/data restore "$(FILE)"
+	$(COMPOSE) up --detach --wait --no-build
 
 dashboards: $(VENV)/.dev assets ## Check that each metric of dashboard and alerts is there, in a system that runs
 	$(BIN)/python -m pytest tests/integration/test_monitoring.py $(ARGS)

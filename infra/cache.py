@@ -17,7 +17,7 @@ SNAPSHOT_DAYS = 1
 MAY = {
     FLASK.name: "~* &* +@all -@admin -@dangerous +info",
     CELERY.name: "~* &* +@all -@admin -@dangerous +info",
-    FLOWER.name: "~* &* -@all +@read +@connection +@pubsub",
+    FLOWER.name: "~* &* -@all +@read +@connection +@pubsub -publish -spublish",
 }
 """What each role may do: the same as in deploy/redis/users.acl."""
 

@@ -8,7 +8,9 @@ import subprocess
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
@@ -26,8 +28,22 @@ COMMAND_WITHIN_S = 600
 
 def docker(*words: str, env: dict[str, str] | None = None) -> str:
     """Run a command of Docker's, and give what it prints."""
-    done = subprocess.run(
-        ["docker", *words],
+    done = _done(["docker", *words], env)
+    assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _run(words: Sequence[str | Path], env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run a command; gives its status and what it says."""
+    done = _done(words, env)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _done(
+    words: Sequence[str | Path], env: dict[str, str] | None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words,
         cwd=ROOT,
         env={**os.environ, **(env or {})},
         capture_output=True,
@@ -35,15 +51,13 @@ def docker(*words: str, env: dict[str, str] | None = None) -> str:
         timeout=COMMAND_WITHIN_S,
         check=False,
     )
-    assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def has_daemon() -> bool:
     """Tell whether a Docker daemon answers."""
     if not which("docker"):
         return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    return _run(["docker", "info"])[0] == 0
 
 
 @dataclass(frozen=True)
@@ -75,18 +89,22 @@ class Hosts:
         """Give the generated secrets."""
         return dict(line.split("=", 1) for line in self._secrets_file.read_text().splitlines())
 
-    def compose(self, role: str, *words: str, **variables: str) -> str:
-        """Run a command of Compose's for a role."""
-        options = ["--env-file", str(self._secrets_file), "-p", f"{self._name}-{role}"]
-        env = {
+    def _environment(self, role: str) -> dict[str, str]:
+        """Give what Compose is told on a role's host."""
+        return {
+            **self.secrets,
             "COMPOSE_FILE": FILES,
+            "COMPOSE_PROFILES": role,
+            "COMPOSE_PROJECT_NAME": f"{self._name}-{role}",
             "LISTEN_ON": self.address,
             "RABBITMQ_HOST": self.address,
             "REDIS_HOST": self.address,
             "CELERIAC_PUBLIC_URL": f"http://{self.address}:5000",
-            **variables,
         }
-        return docker("compose", *options, "--profile", role, *words, env=env)
+
+    def compose(self, role: str, *words: str, **variables: str) -> str:
+        """Run a command of Compose's for a role."""
+        return docker("compose", *words, env={**self._environment(role), **variables})
 
     def start(self, role: str, *options: str, **variables: str) -> None:
         """Start a role, and wait until all of it is healthy."""
@@ -97,23 +115,52 @@ class Hosts:
         with ThreadPoolExecutor() as pool:
             list(pool.map(self.start, ROLES))
 
-    def data(self, role: str, verb: str, file: Path) -> None:
-        """Save what a role's host keeps, or restore it."""
-        done = subprocess.run(
-            [ROOT / "deploy" / "data", verb, file],
-            env={
-                **os.environ,
-                **self.secrets,
-                "COMPOSE_FILE": FILES,
-                "COMPOSE_PROFILES": role,
-                "COMPOSE_PROJECT_NAME": f"{self._name}-{role}",
-            },
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_WITHIN_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    def start_servers(self) -> None:
+        """Start RabbitMQ and Redis alone."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self.start, ("rabbitmq", "redis")))
+
+    @contextmanager
+    def frozen(self, role: str) -> Iterator[None]:
+        """Have a container stand still: its connections stay open, and nothing answers."""
+        container = self.container(role)
+        docker("pause", container)
+        try:
+            yield
+        finally:
+            docker("unpause", container)
+
+    def deploy(self, script: str, role: str, verb: str, file: Path) -> str:
+        """Run a script of deploy/ on a role's host, which must succeed; gives what it says."""
+        status, said = self.try_to_deploy(script, role, verb, file)
+        assert status == 0, said
+        return said
+
+    def try_to_deploy(self, script: str, role: str, verb: str, file: Path) -> tuple[int, str]:
+        """Run a script of deploy/ on a role's host; gives its status and what it says."""
+        return _run([ROOT / "deploy" / script, verb, file], self._environment(role))
+
+    def volumes(self, role: str) -> list[str]:
+        """List what a role's host keeps."""
+        name = f"label=com.docker.compose.project={self._name}-{role}"
+        return docker("volume", "ls", "--quiet", "--filter", name).split()
+
+    def problem(self, role: str, service: str | None = None) -> str:
+        """Ask what Docker asks a container; gives the problem, or nothing where it is well."""
+        container = self.container(role, service)
+        kind, *words = json.loads(self._inspect(container, "{{json .Config.Healthcheck.Test}}"))
+        command = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
+        status, said = _run(["docker", "exec", container, *command])
+        return said or "It fails." if status else ""
+
+    def exit_codes(self, role: str) -> dict[str, int]:
+        """Stop a role as a person does; gives how each of its processes ended."""
+        found = self.compose(role, "ps", "--format", "{{.Service}} {{.ID}}").splitlines()
+        self.compose(role, "stop")
+        return {
+            service: int(self._inspect(container, "{{.State.ExitCode}}"))
+            for service, container in map(str.split, found)
+        }
 
     def remove(self) -> None:
         """Remove all containers, networks and volumes."""
@@ -163,10 +210,27 @@ class Hosts:
         return self._request(f"http://{self.address}:5555/flower{path}", headers)
 
     def submit(self, count: int, tag: str) -> list[str]:
+        """Submit runs, each of which must be accepted."""
+        accepted = self.try_to_submit(count, tag)
+        assert len(accepted) == count
+        return accepted
+
+    def try_to_submit(self, count: int, tag: str) -> list[str]:
         """Submit runs, and give those that were accepted."""
         body = {"args": {"text": "hello"}, "options": {"tags": [tag]}}
         answers = [self.call("/api/v1/tasks/text.reverse/runs", body) for _ in range(count)]
         return [answer.json["id"] for answer in answers if answer.status == 202]
+
+    def submit_long(self) -> str:
+        """Submit a run that takes seconds, and wait until it is executed."""
+        answer = self.call("/api/v1/tasks/primes.count/runs", {"args": {"limit": 400_000_000}})
+        run = str(answer.json["id"])
+        eventually(lambda: self.state(run) not in ("PENDING", "SUCCESS"), deadline_s=60)
+        return run
+
+    def state(self, run: str) -> str:
+        """Give a run's state."""
+        return str(self.call(f"/api/v1/runs/{run}").json["state"])
 
     def wait_for(self, runs: list[str], *, deadline_s: float = 180) -> None:
         """Wait until each has succeeded."""
@@ -174,7 +238,7 @@ class Hosts:
 
         def all_succeeded() -> bool:
             for run in list(left):
-                if self.call(f"/api/v1/runs/{run}").json["state"] == "SUCCESS":
+                if self.state(run) == "SUCCESS":
                     left.discard(run)
             return not left
 

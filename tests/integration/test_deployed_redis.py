@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from eventually import eventually
 from processes import free_port, is_listening
@@ -63,3 +63,15 @@ def test_nobody_gets_in_as_the_default_user(credentials: str, tmp_path: Path) ->
         pytest.raises(AuthenticationError),
     ):
         client.ping()
+
+
+@pytest.mark.parametrize("server", ["redis", "valkey"])
+def test_flower_reads_and_tells_nobody_anything(server: str, tmp_path: Path) -> None:
+    with (
+        _running(_program(server), tmp_path) as port,
+        Redis(port=port, username="flower", password="word") as client,
+    ):
+        assert client.get("celery-task-meta-1") is None
+        for words in (("PUBLISH", "a", "b"), ("SPUBLISH", "a", "b"), ("SET", "a", "b")):
+            with pytest.raises(NoPermissionError):
+                client.execute_command(*words)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
 SECRETS = ROOT / "deploy" / "secrets"
+NOT_PASSED_ON = ("DATA_DIR", "PORT", "FLOWER_PORT", "WORKERS", "URL", "TOKEN")
 
 
 def _of(role: Role) -> list[dict[str, Any]]:
@@ -70,12 +72,21 @@ def test_settings_that_are_passed_on_exist() -> None:
     assert {name for name in given if name.startswith("CELERIAC_")} <= known | {
         "CELERIAC_WORKER_NAME"
     }
+    # The rest is the image's own, or of no role.
+    assert known - given == {f"CELERIAC_{name}" for name in NOT_PASSED_ON}
+
+
+def test_file_has_nothing_that_compose_1_29_refuses() -> None:
+    """It knows a default and an error for a variable that is not set, and nothing else."""
+    for braced in re.findall(r"(?<!\$)\$\{([^}]*)\}", COMPOSE):
+        assert re.fullmatch(r"[A-Z_0-9]+(:?[-?][^${}]*)?", braced), braced
 
 
 def test_every_secret_is_generated_and_none_has_a_default(tmp_path: Path) -> None:
     env = tmp_path / ".env"
     subprocess.run([sys.executable, SECRETS, env], check=True, capture_output=True)
-    made = dict(line.split("=") for line in env.read_text().splitlines())
+    lines = dict(line.split("=") for line in env.read_text().splitlines())
+    made = {name: value for name, value in lines.items() if not name.endswith("_FILES")}
     asked = {name: default for name, default in re.findall(r"\$\{(\w+)(:-[^}]*)?\}", COMPOSE)}
     names = {name for name in asked if name.endswith(("_PASSWORD", "_KEY"))}
     passed = {
@@ -104,6 +115,34 @@ def test_secrets_that_are_there_are_kept_and_hidden(tmp_path: Path) -> None:
     assert text.count("CELERIAC_SECRET_KEY") == text.count("\nFLOWER_PASSWORD") == 1
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [env]
+
+
+def test_container_is_made_anew_when_its_files_change(tmp_path: Path) -> None:
+    copy = tmp_path / "deploy"
+    shutil.copytree(SECRETS.parent, copy)
+
+    def sums() -> dict[str, str]:
+        command = [sys.executable, copy / "secrets", tmp_path / ".env"]
+        subprocess.run(command, check=True, capture_output=True)
+        lines = (tmp_path / ".env").read_text().splitlines()
+        found = (line.split("=") for line in lines)
+        return {name: value for name, value in found if name.endswith("_FILES")}
+
+    before = sums()
+    assert sums() == before
+    with (copy / "redis" / "redis.conf").open("a") as file:
+        file.write("# changed\n")
+
+    changed = {name for name, value in sums().items() if value != before[name]}
+    assert changed == {"REDIS_FILES"}
+    mounting = {name for name, each in SERVICES.items() if "./deploy/" in str(each.get("volumes"))}
+    labelled = {
+        name: each["labels"]["celeriac.files"]
+        for name, each in SERVICES.items()
+        if "labels" in each
+    }
+    assert labelled == {name: f"${{{name.upper()}_FILES:-}}" for name in mounting}
+    assert {f"{name.upper()}_FILES" for name in mounting} == before.keys()
 
 
 def test_users_of_rabbitmq_are_those_that_get_a_password() -> None:

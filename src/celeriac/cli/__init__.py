@@ -1,5 +1,7 @@
 """The command `celeriac`."""
 
+import os
+import signal
 import sys
 from typing import Annotated
 
@@ -63,6 +65,9 @@ def _celeriac(
 def main() -> None:
     """Run a command; an error of ours becomes one line and an exit code."""
     mask_outputs()
+    if os.getpid() == 1:
+        # A container's first process hears no signal that it does not ask for.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except CeleriacError as error:
