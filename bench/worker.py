@@ -45,7 +45,10 @@ POOLS = {
     "hybrid": ["--pool=hybrid", "--concurrency=10"],
 }
 STOCK = [sys.executable, "-m", "celery", "--app=worker_tasks", "worker", "--loglevel=WARNING"]
-OURS = [sys.executable, "-m", "celeriac", "worker", "--prefetch-multiplier", PREFETCH]
+OURS = [
+    *(sys.executable, "-m", "celeriac", "worker"),
+    *("--prefetch-multiplier", PREFETCH, "--loglevel=WARNING"),
+]
 WORKERS = {
     **{f"stock-{pool}": [*STOCK, *POOLS[pool]] for pool in ("prefork", "threads", "solo")},
     **{f"ours-{pool}": [*OURS, *options] for pool, options in POOLS.items()},

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from celery import Task, shared_task
@@ -34,6 +35,19 @@ def act(task: "Task[Any, Any]", steps: list[list[Any]]) -> Any:
 @shared_task(name="twins.plain", **OPTIONS)
 def plain(self: "Task[Any, Any]", steps: list[list[Any]]) -> Any:
     """Do what it is told to."""
+    return act(self, steps)
+
+
+class Watched(Task):  # type: ignore[type-arg]
+    """Has a hook that may look at what is stored of the run's end."""
+
+    def after_return(self, *args: Any, **kwargs: Any) -> None:
+        """Be there: what is told of the run is told at once."""
+
+
+@shared_task(name="twins.watched", base=Watched, **OPTIONS)
+def watched(self: "Task[Any, Any]", steps: list[list[Any]]) -> Any:
+    """Do what it is told to, in no bundle with others."""
     return act(self, steps)
 
 
@@ -144,3 +158,11 @@ def blocks(seconds: float) -> str:
     """Keep its thread."""
     time.sleep(seconds)
     return "slept"
+
+
+@shared_task(name="twins.awaits_file")
+def awaits_file(path: str) -> str:
+    """Keep its thread until there is such a file."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return "found"

@@ -5,8 +5,11 @@ writes them, so every Celery client reads the results. In the same step the work
 happened as an event: into the stream, and into the run's live record (see `celeriac.changes`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +18,7 @@ from celery._state import get_current_worker_task
 from celery.app.task import Context
 from celery.exceptions import ImproperlyConfigured, TaskRevokedError
 
-from celeriac.changes import NO_LINES, Change, Lines, Verdict, write_change
+from celeriac.changes import NO_LINES, Change, Lines, Verdict, write_change, write_together
 from celeriac.chords import ChordBackend
 from celeriac.events import (
     KEEP_WAITING_S,
@@ -31,7 +34,7 @@ from celeriac.log_capture import lines_of_ending
 from celeriac.marks import MAX_BYTES, Keeping
 from celeriac.replays import attempt_of
 from celeriac.subscriptions import ResultConsumer
-from celeriac.worker_events import DEAD, event_of, is_ignored, of_message
+from celeriac.worker_events import ABOUT, DEAD, event_of, is_ignored, of_message
 
 REVOKED_REASON = "revoked"
 """Celery's word for a run that somebody has revoked; others are `expired` and `terminated`."""
@@ -39,6 +42,42 @@ _VERDICT, _LINES = "celeriac_verdict", "celeriac_lines"
 """What a request is told of itself, between one call of the backend and the next."""
 ENDED = "celeriac_ended"
 """The same, of a failure that is stored with all that follows from it."""
+
+Told = tuple[Change, Any]
+"""A change, and the request that hears of its verdict."""
+
+
+@dataclass(eq=False, slots=True)
+class Telling:
+    """What is told of a run together with others: its start before it executes, its success after.
+
+    Celery's own code, which executes the run in between, tells neither.
+    """
+
+    run_id: str
+    start: Context | None = None
+    """The request that has heard of the start; None where Celery's code is to tell of it."""
+    is_start_stored: bool = False
+    """Whether Celery's code, which stores STARTED first of all, need not do it."""
+    success: Told | None = None
+
+
+_executed_here = threading.local()
+
+
+@contextmanager
+def told_together(telling: Telling) -> Iterator[None]:
+    """Tell nothing of the run that this thread executes but what `telling` leaves to it."""
+    _executed_here.telling = telling
+    try:
+        yield
+    finally:
+        _executed_here.telling = None
+
+
+def _telling_of(run_id: str) -> Telling | None:
+    telling: Telling | None = getattr(_executed_here, "telling", None)
+    return telling if telling and telling.run_id == run_id else None
 
 
 class RunBackend(ChordBackend):
@@ -52,6 +91,7 @@ class RunBackend(ChordBackend):
             raise ImproperlyConfigured("Celery lacks its Redis support: install celery[redis]")
         self._unsent: tuple[str | None, dict[str, Any]] = None, {}
         conf = self.app.conf
+        self._most_restarts = conf.get("celeriac_delivery_limit") or 0
         self._keeping = Keeping(
             conf.get("celeriac_redact", ()), conf.get("celeriac_max_value_bytes", MAX_BYTES)
         )
@@ -75,9 +115,29 @@ class RunBackend(ChordBackend):
 
     def start(self, task_id: str, request: Any) -> Verdict:
         """Tell that a run starts, unless storing its result has told it, and whether it may."""
-        if not hasattr(request, _VERDICT):
+        telling = _telling_of(task_id)
+        if telling and telling.start:
+            vars(request).update({name: getattr(telling.start, name) for name in (_VERDICT, ABOUT)})
+        elif not hasattr(request, _VERDICT):
             self.tell(task_id, states.STARTED, request)
         return Verdict(getattr(request, _VERDICT))
+
+    def store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Store a state of a run, unless it is its start and told already."""
+        if state == states.STARTED:
+            telling = _telling_of(task_id)
+            if telling and telling.is_start_stored:
+                telling.is_start_stored = False
+                return result
+        return super().store_result(task_id, result, state, traceback, request=request, **kwargs)
 
     def mark_as_done(
         self,
@@ -88,6 +148,12 @@ class RunBackend(ChordBackend):
         state: str = states.SUCCESS,
     ) -> None:
         """Store the result, or tell at least of the end where nobody wants the result."""
+        telling = _telling_of(task_id)
+        if telling and not request.chord:
+            is_stored = store_result and not is_ignored(request)
+            value = self.encode_result(result, state) if is_stored else None
+            telling.success = self._of_state(task_id, value, state, request, is_stored), request
+            return
         super().mark_as_done(task_id, result, request, store_result, state)
         if request and not (store_result and not is_ignored(request)):
             self.tell(task_id, state, request)
@@ -164,6 +230,43 @@ class RunBackend(ChordBackend):
         change = self._change(task_id, state, meta, request, None)
         self._ensure_retryable(self._write, change, request)
 
+    def start_of(self, task: Any, run_id: str, request: Context) -> Change:
+        """Give what tells that a run starts, as storing STARTED would, or starting without."""
+        ignores = getattr(request, "ignore_result", None)
+        is_stored = task.track_started and not (task.ignore_result if ignores is None else ignores)
+        result = {"pid": os.getpid(), "hostname": request.hostname} if is_stored else None
+        return self._of_state(run_id, result, states.STARTED, request, is_stored)
+
+    def write_together(self, changes: Sequence[Told]) -> list[Exception | None]:
+        """Write changes of runs in one exchange; gives the error of each that cannot be written.
+
+        What does not succeed so is tried again by itself, as often as if it had been alone.
+        """
+        try:
+            answers = write_together(self.client, [change for change, _ in changes])
+        except Exception as error:  # Whatever it is, each says by itself whether it meets it.
+            answers = [error] * len(changes)
+        return [self._settle(*each, answer) for each, answer in zip(changes, answers, strict=True)]
+
+    def _settle(
+        self, change: Change, request: Any, answer: Verdict | Exception
+    ) -> Exception | None:
+        try:
+            if isinstance(answer, Exception):
+                self._ensure_retryable(self._write, change, request)
+            else:
+                self._heed(answer, change, request)
+        except Exception as error:
+            return error
+        return None
+
+    def _of_state(
+        self, task_id: str, result: Any, state: str, request: Any, is_stored: bool
+    ) -> Change:
+        meta = self._get_result_meta(result, state, None, request)
+        encoded = self.encode(meta | {"task_id": task_id}) if is_stored else None
+        return self._change(task_id, state, meta, request, encoded)
+
     def count_in_chord(self, task_id: str, request: Any) -> None:
         """Count a run that has succeeded in its chord, where its worker may have died before.
 
@@ -226,12 +329,15 @@ class RunBackend(ChordBackend):
             attempt=event.data.get("attempt"),
             # Expiry is not for ever: whoever submits the run again may give it more time.
             forbids_start=event.data.get("reason") == REVOKED_REASON,
-            most_restarts=self.app.conf.get("celeriac_delivery_limit") or 0,
+            most_restarts=self._most_restarts,
             lines=self._lines_before(event, request),
         )
 
     def _write(self, change: Change, request: Any) -> None:
         verdict = self.ensure(write_change, (self.client, change, sender_of(self.app)))
+        self._heed(verdict, change, request)
+
+    def _heed(self, verdict: Verdict, change: Change, request: Any) -> None:
         if change.lines.events:
             delattr(request, _LINES)
         if request is not None and change.state == states.STARTED:

@@ -27,7 +27,7 @@ from celeriac.events import (
     as_json,
     record_fields,
 )
-from celeriac.exchange import Send, send_alone
+from celeriac.exchange import Send, exchange, packed, send_alone
 
 _SCRIPT = files("celeriac").joinpath("changes.lua").read_text()
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -120,6 +120,17 @@ def write_changes(client: Any, changes: Sequence[Change]) -> list[Verdict]:
         for change in changes:
             pipe.evalsha(_SHA, *_call(change))
         return [_verdict(answer) for answer in pipe.execute()[1:]]
+
+
+def write_together(client: Any, changes: Sequence[Change]) -> list[Verdict | Exception]:
+    """Write changes of many runs in one exchange; what was not written has its error for a verdict.
+
+    Raises:
+        redis.RedisError: no answer came; each of them may have been written, and may come again.
+    """
+    commands = [packed(("EVALSHA", _SHA, *_call(change))) for change in changes]
+    answers = exchange(client, commands)
+    return [each if isinstance(each, Exception) else _verdict(each) for each in answers]
 
 
 def take_back_starts(client: Any, attempts: Mapping[str, int]) -> None:

@@ -45,6 +45,10 @@ MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 RETRIES = {"interval_start": 1, "interval_step": 1, "interval_max": 2}
 EVENT_OPTIONS = {"confirm_publish": False, "read_timeout": 1.0, "write_timeout": 1.0}
 
+EVENTS_AT_ONCE = 256
+"""How many events of Celery's go in one message; the loop sends those of each of its turns."""
+MOST_WAYS = 1000
+
 logger = get_logger(__name__)
 
 
@@ -162,10 +166,13 @@ class Consumer(CeleryConsumer):
         """Give what handles a message, with a way to the dead letters for each."""
         handle = super().create_task_handler(*args, **kwargs)
         self.prefetch_at_start = self.initial_prefetch_count
+        if self.event_dispatcher:
+            self.event_dispatcher.buffer_limit = EVENTS_AT_ONCE
+        is_buried: dict[Any, bool] = {}
 
         def on_message(message: Any) -> None:
             self.intake.note(message)
-            if not goes_to_dead_letters(self.app, message):
+            if self._is_buried(message, is_buried):
                 message.reject_log_error = partial(bury_or_requeue, self.app, message)
             if self._is_refused(message) or self._goes_on(message):
                 return
@@ -178,6 +185,16 @@ class Consumer(CeleryConsumer):
                 self._make_dead(message, error)
 
         return on_message
+
+    def _is_buried(self, message: Any, known: dict[Any, bool]) -> bool:
+        """Tell whether we have to make a dead letter of a message: the same for all sent alike."""
+        delivery = message.delivery_info or {}
+        way = delivery.get("exchange"), delivery.get("routing_key")
+        if way not in known:
+            if len(known) > MOST_WAYS:
+                known.clear()
+            known[way] = not goes_to_dead_letters(self.app, message)
+        return known[way]
 
     def _is_refused(self, message: Any) -> bool:
         """Make a dead letter of a message without a right signature; tells whether it was one."""

@@ -10,7 +10,7 @@ Whoever changes a run writes one `Event` into two places, in one step (see `cele
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -171,15 +171,20 @@ def _record(event: Event) -> dict[str, Any]:
 def as_object(values: Mapping[str, Any]) -> str:
     """Write a JSON object; a value that JSON does not know takes none of the others with it."""
     try:
-        return _ASCII.encode(values)
+        return _ASCII(values)
     except Exception:  # Values may be of anybody's types.
         return "{" + ", ".join(f"{json.dumps(n)}: {as_json(v)}" for n, v in values.items()) + "}"
 
 
 def as_json(value: Any, *, ascii_only: bool = True) -> str:
     """Write JSON, come what may: an event that cannot be written would lose its run."""
+    kind = type(value)
+    if kind is str and ascii_only:
+        return _quoted(value)
+    if kind is int:
+        return repr(value)
     try:
-        return (_ASCII if ascii_only else _UNICODE).encode(value)
+        return (_ASCII if ascii_only else _UNICODE)(value)
     except Exception:  # Values may be of anybody's types.
         return json.dumps(_fit(value), ensure_ascii=ascii_only)
 
@@ -204,6 +209,17 @@ def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-# Made once: every change of a run writes some twenty values.
-_ASCII = json.JSONEncoder(default=_plain, allow_nan=False)
-_UNICODE = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)
+def _writer(quoted: Callable[[str], str]) -> Callable[[Any], str]:
+    """Make once what `json` makes anew for each value; a run has some forty of them."""
+    make: Any = vars(json.encoder)["c_make_encoder"]
+    if make is None:  # An interpreter without it writes the same, slower.
+        ascii_only = quoted is _quoted
+        return json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=ascii_only).encode
+    # Without a memory of what it is in the midst of; what contains itself is nested too deeply.
+    parts = make(None, _plain, quoted, None, ": ", ", ", False, False, False)
+    return lambda value: "".join(parts(value, 0))
+
+
+_quoted = json.encoder.encode_basestring_ascii
+_ASCII = _writer(_quoted)
+_UNICODE = _writer(json.encoder.encode_basestring)

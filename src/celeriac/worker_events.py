@@ -29,7 +29,8 @@ KINDS = {
 }
 ENDED_AT = "celeriac_ended_at"
 """The attribute of a request that has when its attempt ended by sending the next one."""
-_ABOUT = "celeriac_about"
+ABOUT = "celeriac_about"
+"""The same that has what is known of its run."""
 
 
 def event_of(
@@ -123,10 +124,10 @@ def _of_request(app: Celery, keeping: Keeping, request: Any) -> dict[str, Any]:
     """
     if request is None:
         return {}
-    about: dict[str, Any] | None = getattr(request, _ABOUT, None)
+    about: dict[str, Any] | None = getattr(request, ABOUT, None)
     if about is None:
         about = _found_out(app, keeping, request)
-        setattr(request, _ABOUT, about)
+        setattr(request, ABOUT, about)
     return about
 
 

@@ -8,7 +8,7 @@ left the queue alone because it is paused, is not suspected.
 """
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
@@ -38,13 +38,13 @@ class Intake:
 
     def __init__(self) -> None:
         self.received: Counter[str] = Counter()
-        self._messages: dict[str, WeakSet[Any]] = {}
+        self._messages: defaultdict[str, WeakSet[Any]] = defaultdict(WeakSet)
 
     def note(self, message: Any) -> None:
         """Note that a message was received."""
         tag = (message.delivery_info or {}).get("consumer_tag") or ""
         self.received[tag] += 1
-        self._messages.setdefault(tag, WeakSet()).add(message)
+        self._messages[tag].add(message)
 
     def held(self, tag: str) -> int:
         """Count what was received and is not settled; the worker's own thread may go on."""

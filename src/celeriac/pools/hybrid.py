@@ -9,8 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from celery.worker.request import Request
+
+from celeriac.backend import RunBackend
 from celeriac.exchange import share_exchange
 from celeriac.pools import threads
+from celeriac.pools.bundles import Bundles, ShortRun
 from celeriac.pools.coroutines import Coroutines, Limits, Tell
 
 
@@ -21,6 +25,7 @@ class TaskPool(threads.TaskPool):
         super().__init__(*args, **kwargs)
         self._coroutines = Coroutines()
         self._awaited: set[str] = set()
+        self._bundles: Bundles | None = None
 
     def on_start(self) -> None:
         """Know the tasks that are coroutines, before Celery looks at what they call."""
@@ -28,6 +33,9 @@ class TaskPool(threads.TaskPool):
         self._awaited = {name for name in tasks if self._coroutines.serve(tasks[name])}
         self._coroutines.start()
         share_exchange(self.app)
+        if isinstance(self.app.backend, RunBackend):
+            self._bundles = Bundles(self.app, self.limit, self._submit)
+            self._bundles.start()
         super().on_start()
 
     def on_apply(
@@ -43,6 +51,10 @@ class TaskPool(threads.TaskPool):
     ) -> Any:
         """Have a thread execute a run, and wait for the loop where it is a coroutine's."""
         run_id = options.get("correlation_id")
+        accept = options.get("accept_callback")
+        if self._bundles and callback and accept and self._is_short(args):
+            self._bundles.add(ShortRun(target, _read_once(args, callback), callback, accept))
+            return None
         if run_id and callback and args and args[0] in self._awaited:
             limits = Limits(soft_timeout, timeout, partial(_tell, timeout_callback))
             self._coroutines.expect(run_id, limits)
@@ -59,10 +71,26 @@ class TaskPool(threads.TaskPool):
             tell()
         return True
 
+    def forget_waiting(self) -> set[str]:
+        """Give up what no thread has begun; gives the runs that are executed."""
+        begun = super().forget_waiting()
+        return begun | self._bundles.forget_waiting() if self._bundles else begun
+
     def on_stop(self) -> None:
         """Wait for what is executed, until the grace is over."""
         super().on_stop()
         self._coroutines.stop()
+
+    def _is_short(self, args: Any) -> bool:
+        is_awaited = args[0] in self._awaited
+        return self._bundles is not None and not is_awaited and self._bundles.takes(args)
+
+    def _submit(self, call: Callable[[], None]) -> None:
+        """Have a thread do something that a stop waits for."""
+        future = self.executor.submit(call)
+        name = f"bundles-{id(future)}"
+        self._futures[name] = future
+        future.add_done_callback(lambda _: self._futures.pop(name, None))
 
     def _on_end(self, run_id: str, callback: Callable[..., Any], result: Any) -> None:
         tell = self._coroutines.forget(run_id)
@@ -70,6 +98,15 @@ class TaskPool(threads.TaskPool):
             callback(result)
         else:
             tell()
+
+
+def _read_once(args: Any, callback: Any) -> tuple[Any, ...]:
+    """Put what the request has read of its message into the place of the message's body."""
+    request = getattr(callback, "__self__", None)
+    if not isinstance(request, Request):
+        return tuple(args)
+    known: Any = request
+    return (*args[:3], known._payload, None, None)
 
 
 def _tell(callback: Callable[..., Any] | None, is_soft: bool, limit_s: float) -> None:
