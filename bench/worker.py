@@ -2,6 +2,8 @@
 
 python bench/worker.py                                 stock Celery and ours, on both brokers
 python bench/worker.py --only stock-solo ours-solo --brokers rabbitmq --rounds 1
+python bench/worker.py --only stock-solo lean-solo --brokers rabbitmq
+                                       stock Celery without and with our transport
 python bench/worker.py --wait                          runs that wait for 10 ms, 100 at a time
 
 Results are stored, events sent, and messages acknowledged late. Each round starts every worker in
@@ -51,9 +53,13 @@ OURS = [
 ]
 WORKERS = {
     **{f"stock-{pool}": [*STOCK, *POOLS[pool]] for pool in ("prefork", "threads", "solo")},
+    **{f"lean-{pool}": [*STOCK, *POOLS[pool]] for pool in ("prefork", "threads", "solo")},
     **{f"ours-{pool}": [*OURS, *options] for pool, options in POOLS.items()},
 }
+USUAL = [name for name in WORKERS if not name.startswith("lean")]
 WAITING = ("stock-threads", "ours-threads", "ours-hybrid")
+LEAN = "celeriac.amqp_transport:Transport"
+"""For stock Celery on RabbitMQ."""
 FEED = """
 import sys
 from worker_tasks import QUEUE, app
@@ -118,7 +124,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3000)
     parser.add_argument("--profile", type=Path, help="keep a profile of our solo worker here")
     options = parser.parse_args()
-    options.only = options.only or (WAITING if options.wait else list(WORKERS))
+    options.only = options.only or (WAITING if options.wait else USUAL)
     with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as folder:
         for broker in options.brokers:
             with serving(broker, Path(folder)) as servers:
@@ -174,6 +180,8 @@ def measure(
         CELERIAC_TASKS="worker_tasks",
         PYTHONPATH=str(HERE),
     )
+    if name.startswith("lean"):
+        environment["BENCH_TRANSPORT"] = LEAN
     valkey.flush()
     client = Redis.from_url(results)
     load = Load(feed(options.runs, name, options.wait, environment), done, client)

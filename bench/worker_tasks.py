@@ -39,6 +39,7 @@ async def wait_on_loop(a: int, b: int) -> int:
 app = Celery("stock", set_as_current=False)
 app.conf.update(
     broker_url=os.environ["BENCH_BROKER"],
+    broker_transport=os.environ.get("BENCH_TRANSPORT"),
     result_backend=os.environ["BENCH_RESULTS"],
     broker_connection_retry_on_startup=True,
     task_acks_late=True,

@@ -12,9 +12,9 @@ from typing import Any
 from celery import Celery
 from celery.app.utils import find_app
 
+from celeriac.amqp_transport import use_lean_transport
 from celeriac.celeryconfig import CeleryConfig, celery_config
 from celeriac.clock import tell_shared_time
-from celeriac.deadline import use_deadlines
 from celeriac.delays import delay_ours
 from celeriac.errors import ConfigurationError
 from celeriac.events import Event
@@ -60,7 +60,7 @@ def create_app(settings: Settings, *, publisher: bool = False) -> Celery:
     for variable in drop_celery_variables():
         logger.info("The environment variable %s is ignored.", variable)
     use_safe_transport()
-    use_deadlines()
+    use_lean_transport()
     use_finishing_pools()
     config = celery_config(settings, publisher=publisher)
     app = _team_app(settings.app) if settings.app else Celery("celeriac")

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from math import inf
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, pyamqp
+from kombu.transport import pyamqp
 
 _at_s: ContextVar[float] = ContextVar("deadline_at_s", default=inf)
 
@@ -24,12 +24,6 @@ def within(seconds: float) -> Iterator[None]:
         yield
     finally:
         _at_s.reset(token)
-
-
-def use_deadlines() -> None:
-    """Have kombu connect so that deadlines are kept."""
-    TRANSPORT_ALIASES["amqp"] = f"{__name__}:Transport"
-    TRANSPORT_ALIASES["amqps"] = f"{__name__}:SSLTransport"
 
 
 class Connection(pyamqp.Connection):  # type: ignore[misc]
@@ -45,15 +39,3 @@ class Connection(pyamqp.Connection):  # type: ignore[misc]
             raise TimeoutError("The time is over that waiting for RabbitMQ may take in all.")
         usual_s = timeout if timeout is not None else self.sock.gettimeout() or self.read_timeout
         return super().blocking_read(left_s if usual_s is None else min(left_s, usual_s))
-
-
-class Transport(pyamqp.Transport):  # type: ignore[misc]
-    """kombu's, with such connections."""
-
-    Connection = Connection
-
-
-class SSLTransport(pyamqp.SSLTransport):  # type: ignore[misc]
-    """kombu's over TLS, with such connections."""
-
-    Connection = Connection
