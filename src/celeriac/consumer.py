@@ -150,8 +150,11 @@ class Consumer(CeleryConsumer):
         super().shutdown()
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
-        """Have a message acknowledged or rejected by the loop, with all others that are due."""
-        if not self.hub:
+        """Have a message acknowledged or rejected by the loop, with all others that are due.
+
+        While a worker stops there are no turns any more, and Celery's pools look for these calls.
+        """
+        if not self.hub or self.blueprint.state != RUN:
             parent: Any = super()
             return parent.call_soon_ack(p, *args, **kwargs)
         call = partial(p, *args, **kwargs)

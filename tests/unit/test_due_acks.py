@@ -2,10 +2,16 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from celery.bootsteps import CLOSE
+from celery.concurrency import prefork
+from kombu.message import Message
+from vine import promise
 
 from celeriac import redis_qos
+from celeriac.consumer import Consumer
 from celeriac.due_acks import DueAcks
 
 
@@ -80,3 +86,30 @@ def test_loop_that_forgets_what_it_was_to_do_is_told_by_the_next(loop: Loop) -> 
     loop.turn()
 
     assert held.told == [["a", "b"]]
+
+
+class Hub:
+    """Is told what to do, and does nothing."""
+
+    def __init__(self) -> None:
+        self._ready: set[Any] = set()
+
+    def _pop_ready(self) -> set[Any]:
+        ready, self._ready = self._ready, set()
+        return ready
+
+    def call_soon(self, call: Any, *args: Any) -> None:
+        self._ready.add(call if isinstance(call, promise) else promise(call, args))
+
+
+def test_pool_that_stops_finds_what_is_to_be_acknowledged() -> None:
+    channel = Mock(no_ack_consumers=None)
+    consumer: Any = Consumer.__new__(Consumer)
+    consumer.hub, consumer.blueprint = Hub(), Mock(state=CLOSE)
+    consumer._due_acks = DueAcks()
+    ack = promise(consumer.call_soon_ack, (Message(channel=channel, delivery_tag=1).ack_log_error,))
+
+    ack(None, ())
+    prefork._run_ready_callbacks(consumer.hub)
+
+    channel.basic_ack.assert_called_once()
