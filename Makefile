@@ -82,6 +82,10 @@ faults: $(VENV)/.dev assets ## Break things while runs are submitted, and write 
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 	$(BIN)/python tests/fault_table.py
 
+.PHONY: celery-suite
+celery-suite: $(VENV)/.dev ## Run Celery's own integration tests with kombu's transport for RabbitMQ, then with ours
+	$(BIN)/python tests/celery_suite.py $(ARGS)
+
 picture: $(VENV)/.dev assets ## Take the README's picture anew
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/e2e/test_ui.py -k 'picture and embedded'
 
