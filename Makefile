@@ -112,7 +112,7 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, e.g. make lock ARGS="--upgrade-
 	$(LOCK) --group audit -o requirements/audit.txt
 	$(LOCK) --group scan -o requirements/scan.txt
 
-bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=worker, B=transport, B=web_servers
+bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million runs), B=worker, B=transport, B=submit, B=web_servers
 	$(BIN)/python bench/$(or $(B),live).py $(ARGS)
 
 .PHONY: deploy rollout destroy

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from celeriac.errors import BrokerUnavailableError
-from celeriac.runs import Runs, SubmitOptions, broker
+from celeriac.runs import Runs, SubmitOptions, rabbitmq_publisher
 from celeriac.settings import load_settings
 from link import Link
 from servers import RabbitMQServer, RedisServer
@@ -42,7 +42,7 @@ def test_first_run_with_a_countdown_is_accepted_over_a_slow_link(runs: Runs, lin
 def test_answers_that_each_come_in_time_take_no_longer_than_all_of_them_may(
     runs: Runs, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "PUBLISHES_WITHIN_S", 1.0)
+    monkeypatch.setattr(rabbitmq_publisher, "PUBLISHES_WITHIN_S", 1.0)
     link.delay_s = 0.4
     started_s = time.monotonic()
 

@@ -14,50 +14,12 @@ from celeriac.errors import FaultError, UnconfirmedError
 from celeriac.runs.batch import Batch
 from celeriac.runs.broker import Broker
 from celeriac.runs.draft import Draft
-from celeriac.runs.flight import Flight
 from celeriac.runs.lines import Lines
 from celeriac.runs.once import Once
+from celeriac.runs.sending import turn
 from celeriac.runs.store import RunStore
 from celeriac.runs.submission import Submitter
 from celeriac.settings import load_settings
-
-
-class Channel:
-    """Confirms each message when it is waited for."""
-
-    def __init__(self) -> None:
-        names = ("basic_ack", "basic_nack", "basic_return")
-        self.events: dict[str, set[Any]] = {name: set() for name in names}
-        self.connection = self
-        self.published = 0
-
-    def confirm_select(self) -> None:
-        pass
-
-    def _basic_publish(self, message: Any) -> None:
-        self.published += 1
-
-    def drain_events(self, timeout: float | None) -> None:
-        (accept,) = self.events["basic_ack"]
-        accept(self.published, True)
-
-
-def test_message_that_fails_in_code_of_a_task_is_wrong_alone() -> None:
-    channel: Any = Channel()
-    flight = Flight((OSError,))
-
-    def fail() -> None:
-        raise ValueError("a fault of a task")
-
-    sends = {
-        "first": lambda: channel.basic_publish("one"),
-        "faulty": fail,
-        "last": lambda: channel.basic_publish("two"),
-    }
-    flight.send_confirmed(sends, channel, 1)
-
-    assert flight.outcome("first") is None and flight.outcome("last") is None
-    assert isinstance(flight.outcome("faulty"), FaultError)
 
 
 class Parts:
@@ -106,10 +68,10 @@ def test_no_answer_is_lost_when_publishing_fails() -> None:
 def test_many_more_than_ten_may_publish_at_once(address: str) -> None:
     settings = load_settings(join_stack=False, broker_url=address, redis_url="redis://localhost/1")
     app = create_app(settings, publisher=True)
-    broker, all_there = Broker(app), Barrier(40)
+    all_there = Barrier(40)
 
     def publish() -> int:
-        with broker._turn(app.pool):
+        with turn(app.pool):
             return all_there.wait(10)
 
     with ThreadPoolExecutor(40) as threads:

@@ -15,9 +15,9 @@ from kombu import Connection, Queue
 from celeriac.acknowledgements import pass_on
 from celeriac.errors import BrokerUnavailableError
 from celeriac.queues import EXCHANGE, HIGH_FROM, dead_name_of, high_name_of, is_ours, routing_key_of
-from celeriac.runs.broker import PASSING
 from celeriac.runs.letter_boxes import PAGE, Found, LetterCount, RawLetter, Send, connected
 from celeriac.runs.queue_counts import counts_of
+from celeriac.runs.sending import PASSING
 
 IDLE_S = 2.0
 """How long nothing may come of a queue that said it has more: somebody else looks at it."""

@@ -17,8 +17,8 @@ from celeriac.catalog import Catalog
 from celeriac.celeryconfig import CONNECT_TIMEOUT_S
 from celeriac.errors import BrokerUnavailableError
 from celeriac.queues import all_of, differences, names_of, said_of_teams
-from celeriac.runs.broker import PASSING
 from celeriac.runs.moving import redefine, stand_in_of
+from celeriac.runs.sending import PASSING
 
 
 class QueueDefinitions:

@@ -11,7 +11,7 @@ from celery import Celery
 
 from celeriac.celeryconfig import CONNECT_TIMEOUT_S
 from celeriac.queues import lanes_of
-from celeriac.runs.broker import PASSING
+from celeriac.runs.sending import PASSING
 
 FRESH_S = 1.0
 """How long an answer is good for everybody in this process."""

@@ -14,7 +14,7 @@ from kombu import Connection
 
 from celeriac.celeryconfig import CONNECT_TIMEOUT_S
 from celeriac.errors import BrokerUnavailableError
-from celeriac.runs.broker import PASSING
+from celeriac.runs.sending import PASSING
 
 PAGE = 200
 """How many letters are in hand at once, besides those that were kept."""

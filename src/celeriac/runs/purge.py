@@ -22,8 +22,8 @@ from celeriac.celeryconfig import CONNECT_TIMEOUT_S
 from celeriac.delivery import queue_of
 from celeriac.errors import BrokerUnavailableError
 from celeriac.queues import lanes_of
-from celeriac.runs.broker import PASSING
 from celeriac.runs.queue_counts import counts_of
+from celeriac.runs.sending import PASSING
 from celeriac.runs.store import Cancelled, RunStore
 
 BATCH = 200

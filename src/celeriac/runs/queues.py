@@ -22,10 +22,10 @@ from celeriac.fleet.record import Worker
 from celeriac.history import History
 from celeriac.queues import names_of
 from celeriac.redis_client import connect, redis_errors
-from celeriac.runs.broker import PASSING
 from celeriac.runs.definitions import QueueDefinitions
 from celeriac.runs.depths import Depth, Depths
 from celeriac.runs.purge import WITHIN_S, Purged, Purger
+from celeriac.runs.sending import PASSING
 from celeriac.runs.store import RunStore
 from celeriac.runs.workers import Workers
 

@@ -17,7 +17,7 @@ from celeriac.errors import (
 from celeriac.fleet import KEEP_S, LOST_AFTER_S, WORKER_PREFIX, WORKERS
 from celeriac.fleet.record import Worker, WorkerState, read_worker
 from celeriac.redis_client import connect, redis_errors
-from celeriac.runs.broker import PASSING
+from celeriac.runs.sending import PASSING
 
 ANSWERS_WITHIN_S = 2.0
 AWAY = "Redis, where workers tell of themselves, did not answer. Try again shortly."
