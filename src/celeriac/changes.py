@@ -115,11 +115,9 @@ def write_changes(client: Any, changes: Sequence[Change]) -> list[Verdict]:
     Raises:
         redis.RedisError: the first error; all the other changes may have been written.
     """
-    with client.pipeline(transaction=False) as pipe:
-        pipe.script_load(_SCRIPT)
-        for change in changes:
-            pipe.evalsha(_SHA, *_call(change))
-        return [_verdict(answer) for answer in pipe.execute()[1:]]
+    calls = [packed(("EVALSHA", _SHA, *_call(change))) for change in changes]
+    answers = exchange(client, [packed(("SCRIPT", "LOAD", _SCRIPT)), *calls])
+    return [_verdict(answer) for answer in answers[1:]]
 
 
 def write_together(client: Any, changes: Sequence[Change]) -> list[Verdict | Exception]:

@@ -99,7 +99,13 @@ class Event:
 
 def append_event(pipe: Any, event: Event) -> None:
     """Add an event to the stream."""
-    pipe.xadd(STREAM, event.fields(), maxlen=MOST_ENTRIES, approximate=True)
+    pipe.execute_command(*appending(event))
+
+
+def appending(event: Event) -> list[str | int]:
+    """Give the command that adds an event to the stream."""
+    fields = [part for pair in event.fields().items() for part in pair]
+    return ["XADD", STREAM, "MAXLEN", "~", MOST_ENTRIES, "*", *fields]
 
 
 def record_fields(event: Event) -> dict[str, str]:

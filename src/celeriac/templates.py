@@ -9,10 +9,10 @@ own, handlers of signals.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from amqp import Message
 from amqp.serialization import dumps as amqp_dumps
@@ -29,16 +29,20 @@ from celeriac.queues import LaneRouter
 from celeriac.signatures import signatures_of
 from celeriac.wire import Outgoing
 
-_ID, _ARGS, _KWARGS = "0" * 36, "\1args\1", "\1kwargs\1"
+ID, ARGS, KWARGS = "0" * 36, "\1args\1", "\1kwargs\1"
 _SIZE = Struct(">I")
-_EMPTY = b"[[], {}"
 _TAIL = b', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+EMPTY = b"[[], {}" + _TAIL
+"""The body of a message without arguments."""
 _BASIC = 60
 _PLAIN = frozenset((int, float, bool, type(None)))
 _MOST_SHOWN = 500
 """What is shown longer may be cut, which Celery knows best how to."""
 _SIGNALS = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
-_encode = JSONEncoder().encode
+encode = JSONEncoder().encode
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +55,30 @@ class Call:
     headers: Mapping[str, Any]
 
 
-class Template:
-    """Makes the messages of one task for one queue and priority: its own, and Celery's event."""
+class Rendering:
+    """What messages have to say of a call, whichever broker they go to."""
 
-    def __init__(self, app: Any, gathered: "Gathered") -> None:
-        message, self._event = gathered.message, gathered.event
-        self.entities = gathered.entities
-        """What the broker must have before a message goes there."""
+    def __init__(self, app: Any, event: bytes | None) -> None:
         self._clock, self._levels = app.clock, app.conf.task_repr_maxlevels
-        self._route = message.route
-        table_at = _table_at(message.properties)
-        begin = table_at + _SIZE.size
-        end = begin + _SIZE.unpack_from(message.properties, table_at)[0]
-        self._head = message.properties[:table_at]
-        table, after_args = message.properties[begin:end].split(_text(_ARGS))
-        self._between, self._rest = after_args.split(_text(_KWARGS))
-        self._table = table.split(_ID.encode())
-        self._after = message.properties[end:].split(_ID.encode())
-        self._told = json.loads(self._event.body) if self._event else {}
+        self._told = json.loads(event) if event else None
 
-    def messages(self, call: Call) -> tuple[Outgoing, Outgoing | None]:
-        """Make the message of a run, and the event that tells of it."""
-        args = tuple(call.args)
-        shown = self._shown(args), self._shown(call.kwargs)
-        body = f"[{_encode(args)}, {_encode(call.kwargs)}".encode() + _TAIL
-        message = Outgoing(self._route, self._properties(call, shown), body, call.run_id)
-        return message, self._event_of(call, shown)
+    def body_of(self, call: Call) -> bytes:
+        """Write the body of a message."""
+        return f"[{encode(tuple(call.args))}, {encode(call.kwargs)}".encode() + _TAIL
 
-    def _properties(self, call: Call, shown: tuple[str, str]) -> bytes:
-        run_id = call.run_id.encode()
-        parts = [run_id.join(self._table), _text(shown[0]), self._between, _text(shown[1])]
-        parts.append(self._rest)
-        if call.headers:
-            parts.append(amqp_dumps("F", (dict(call.headers),))[_SIZE.size :])
-        table = b"".join(parts)
-        return b"".join([self._head, _SIZE.pack(len(table)), table, run_id.join(self._after)])
+    def shown(self, call: Call) -> tuple[str, str]:
+        """Show arguments as `saferepr` does, which takes its time for what is deep or long."""
+        return self._shown(tuple(call.args)), self._shown(call.kwargs)
 
-    def _event_of(self, call: Call, shown: tuple[str, str]) -> Outgoing | None:
-        if self._event is None:
+    def _shown(self, value: Any) -> str:
+        shown = _plainly_shown(value)
+        if shown is not None and len(shown) < _MOST_SHOWN:
+            return shown
+        return str(saferepr(value, AMQP.argsrepr_maxsize, self._levels))
+
+    def event_of(self, call: Call, shown: tuple[str, str]) -> bytes | None:
+        """Write the body of Celery's event, where the app sends any."""
+        if self._told is None:
             return None
         told = {
             **self._told,
@@ -100,14 +90,45 @@ class Template:
             "utcoffset": utcoffset(),
             "timestamp": time.time(),
         }
-        return Outgoing(self._event.route, self._event.properties, _encode(told).encode())
+        return encode(told).encode()
 
-    def _shown(self, value: Any) -> str:
-        """Show arguments as `saferepr` does, which takes its time for what is deep or long."""
-        shown = _plainly_shown(value)
-        if shown is not None and len(shown) < _MOST_SHOWN:
-            return shown
-        return str(saferepr(value, AMQP.argsrepr_maxsize, self._levels))
+
+class Template(Rendering):
+    """Makes the messages of one task for one queue and priority: its own, and Celery's event."""
+
+    def __init__(self, app: Any, gathered: "Gathered") -> None:
+        message, self._event = gathered.message, gathered.event
+        super().__init__(app, self._event.body if self._event else None)
+        self.entities = gathered.entities
+        """What the broker must have before a message goes there."""
+        self._route = message.route
+        table_at = _table_at(message.properties)
+        begin = table_at + _SIZE.size
+        end = begin + _SIZE.unpack_from(message.properties, table_at)[0]
+        self._head = message.properties[:table_at]
+        table, after_args = message.properties[begin:end].split(_text(ARGS))
+        self._between, self._rest = after_args.split(_text(KWARGS))
+        self._table = table.split(ID.encode())
+        self._after = message.properties[end:].split(ID.encode())
+
+    def messages(self, call: Call) -> tuple[Outgoing, Outgoing | None]:
+        """Make the message of a run, and the event that tells of it."""
+        shown = self.shown(call)
+        properties = self._properties(call, shown)
+        message = Outgoing(self._route, properties, self.body_of(call), call.run_id)
+        told = self.event_of(call, shown)
+        if self._event is None or told is None:
+            return message, None
+        return message, Outgoing(self._event.route, self._event.properties, told)
+
+    def _properties(self, call: Call, shown: tuple[str, str]) -> bytes:
+        run_id = call.run_id.encode()
+        parts = [run_id.join(self._table), _text(shown[0]), self._between, _text(shown[1])]
+        parts.append(self._rest)
+        if call.headers:
+            parts.append(amqp_dumps("F", (dict(call.headers),))[_SIZE.size :])
+        table = b"".join(parts)
+        return b"".join([self._head, _SIZE.pack(len(table)), table, run_id.join(self._after)])
 
 
 @dataclass(frozen=True)
@@ -119,14 +140,19 @@ class Gathered:
     entities: Sequence[Any]
 
 
-class Templates:
-    """The templates of an app, each made when it is first wanted."""
+class Templates(Generic[T]):
+    """The templates of an app, each made when it is first wanted.
 
-    def __init__(self, app: Celery) -> None:
+    `make` has Celery make a message of a task with these options, and a template of it; it gives
+    None where that cannot be.
+    """
+
+    def __init__(self, app: Celery, make: Callable[[Any, Mapping[str, Any]], T | None]) -> None:
         self._app: Any = app
-        self._known: dict[tuple[str, str | None, int | None], Template | None] = {}
+        self._make = make
+        self._known: dict[tuple[str, str | None, int | None], T | None] = {}
 
-    def find(self, task: str, queue: str | None, priority: int | None) -> Template | None:
+    def find(self, task: str, queue: str | None, priority: int | None) -> T | None:
         """Give the template of a task's messages, or None where Celery must make each."""
         if any(signal.receivers for signal in _SIGNALS):
             return None
@@ -137,26 +163,32 @@ class Templates:
             found = self._known[key] = self._made(*key)
             return found
 
-    def _made(self, name: str, queue: str | None, priority: int | None) -> Template | None:
+    def _made(self, name: str, queue: str | None, priority: int | None) -> T | None:
         task = self._app.tasks[name]
         if not (_is_usual(self._app) and _is_usual_task(task)):
             return None
-        given = {"queue": queue, "priority": priority, "argsrepr": _ARGS, "kwargsrepr": _KWARGS}
+        given = {"queue": queue, "priority": priority, "argsrepr": ARGS, "kwargsrepr": KWARGS}
         options = task._get_exec_options() | {k: v for k, v in given.items() if v is not None}
-        gathered = self._gathered(task, {"ignore_result": task.ignore_result} | options)
-        return Template(self._app, gathered) if _is_plain(gathered) else None
+        return self._make(task, {"ignore_result": task.ignore_result} | options)
 
-    def _gathered(self, task: Any, options: Mapping[str, Any]) -> Gathered:
-        """Have Celery make a message; the arguments are checked by who submits.
 
-        Source: celery 5.7, `Task.apply_async`.
-        """
-        entities: list[Any] = []
-        producer = Gathering(entities.append)
-        fixed = {"task_id": _ID, "producer": producer, "task_type": task, "retry": False}
-        self._app.send_task(task.name, (), {}, **fixed, **options)
-        [message] = producer.tasks
-        return Gathered(message, producer.others[0] if producer.others else None, entities)
+def send_marked(app: Any, task: Any, options: Mapping[str, Any], producer: Any) -> None:
+    """Have Celery make a message with marks; its arguments are checked by who submits.
+
+    Source: celery 5.7, `Task.apply_async`.
+    """
+    fixed = {"task_id": ID, "producer": producer, "task_type": task, "retry": False}
+    app.send_task(task.name, (), {}, **fixed, **options)
+
+
+def template_of(app: Any, task: Any, options: Mapping[str, Any]) -> Template | None:
+    """Make a template for RabbitMQ."""
+    entities: list[Any] = []
+    producer = Gathering(entities.append)
+    send_marked(app, task, options, producer)
+    [message] = producer.tasks
+    gathered = Gathered(message, producer.others[0] if producer.others else None, entities)
+    return Template(app, gathered) if _is_plain(gathered) else None
 
 
 def _is_usual(app: Any) -> bool:
@@ -181,16 +213,20 @@ def _is_usual_task(task: Any) -> bool:
 
 
 def _is_plain(gathered: Gathered) -> bool:
-    """Tell whether nothing of a message depends on when it was made, or hides what it says."""
     message: Any = Message()
     message._load_properties(_BASIC, gathered.message.properties, 0)
-    headers = message.properties["application_headers"]
-    unusual = [headers["eta"], headers["expires"], message.properties.get("expiration")]
+    properties = message.properties
     return (
-        message.properties["content_type"] == "application/json"
-        and gathered.message.body == _EMPTY + _TAIL
-        and not any(unusual)
+        gathered.message.body == EMPTY
+        and "expiration" not in properties
+        and is_plain(properties["content_type"], properties["application_headers"])
     )
+
+
+def is_plain(content_type: str, headers: Mapping[str, Any]) -> bool:
+    """Tell whether nothing of a message depends on when it was made, or hides what it says."""
+    unusual = [headers["eta"], headers["expires"], headers.get("compression")]
+    return content_type == "application/json" and not any(unusual)
 
 
 def _table_at(properties: bytes) -> int:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from celeriac.app import create_app
 from celeriac.line_producer import Gathering
 from celeriac.settings import load_settings
-from celeriac.templates import Call, Templates
+from celeriac.templates import Call, Template, Templates, template_of
 from celeriac.wire import Outgoing
 
 RUN_ID = "019f0000-0000-7000-8000-000000000001"
@@ -56,6 +57,10 @@ def app() -> Celery:
     return _app()
 
 
+def _templates(app: Any) -> Templates[Template]:
+    return Templates(app, partial(template_of, app))
+
+
 def _read(message: Outgoing) -> tuple[bytes, dict[str, Any], Any]:
     found: Any = Message()
     found._load_properties(60, message.properties, 0)
@@ -77,7 +82,7 @@ def test_message_and_event_are_those_that_celery_makes(
     app: Celery, args: list[Any], kwargs: dict[str, Any], more: dict[str, Any]
 ) -> None:
     call = Call(RUN_ID, args, kwargs, more)
-    template = Templates(app).find(TASK, None, None)
+    template = _templates(app).find(TASK, None, None)
     assert template
 
     message, event = template.messages(call)
@@ -100,7 +105,7 @@ def test_queue_and_lane_are_those_that_celery_finds(
     app: Celery, queue: str | None, priority: int | None
 ) -> None:
     call = Call(RUN_ID, (), {"text": "ab"}, {})
-    template = Templates(app).find(TASK, queue, priority)
+    template = _templates(app).find(TASK, queue, priority)
     assert template
     options = {"queue": queue, "priority": priority}
 
@@ -113,11 +118,11 @@ def test_queue_and_lane_are_those_that_celery_finds(
 def test_signed_messages_have_no_template() -> None:
     app = _app(message_keys="first:" + "s" * 32)
 
-    assert Templates(app).find(TASK, None, None) is None
+    assert _templates(app).find(TASK, None, None) is None
 
 
 def test_message_that_somebody_listens_for_has_no_template(app: Celery) -> None:
-    templates = Templates(app)
+    templates = _templates(app)
 
     def note(**_: Any) -> None:
         pass
@@ -140,7 +145,7 @@ def test_task_whose_messages_differ_otherwise_has_no_template(options: dict[str,
     app: Any = _app()
     task = app.task(nothing, name="unusual", **options)
 
-    assert Templates(app).find(task.name, None, None) is None
+    assert _templates(app).find(task.name, None, None) is None
 
 
 def nothing() -> None:
@@ -154,4 +159,4 @@ def test_task_with_a_way_of_its_own_to_be_sent_has_no_template(app: Any) -> None
 
     app.task(nothing, name="own", base=Own)
 
-    assert Templates(app).find("own", None, None) is None
+    assert _templates(app).find("own", None, None) is None

@@ -97,8 +97,10 @@ class Broker:
         Raises:
             InvalidInputError: the queue is not known.
         """
+        if name is None:
+            return
         known = known | names_of(self._app.amqp.queues.values()) | set(self._extra_queues)
-        if name is not None and name not in known:
+        if name not in known:
             detail = f"No worker listens to {name!r}. Known: {', '.join(sorted(known))}."
             raise InvalidInputError([FieldProblem("/options/queue", detail)])
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
@@ -24,7 +25,7 @@ from celeriac.runs.sending import (
     translated,
     turn,
 )
-from celeriac.templates import Call, Templates
+from celeriac.templates import Call, Templates, template_of
 from celeriac.wire import Outgoing
 
 PUBLISHES_WITHIN_S = 10.0
@@ -48,7 +49,7 @@ class RabbitMQPublisher:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._line = Line(self._connected)
-        self._templates = Templates(app)
+        self._templates = Templates(app, partial(template_of, app))
         self._declaring = threading.Lock()
         # A team's app that declares its queues itself has none.
         self._delays: Any = getattr(app.amqp, "delays", None)

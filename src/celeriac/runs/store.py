@@ -21,8 +21,10 @@ from celeriac.events import (
     Event,
     EventKind,
     append_event,
+    appending,
     read_record,
 )
+from celeriac.exchange import SharedExchange, exchange, packed
 from celeriac.redis_client import TIMEOUT_S, connect, redis_errors
 from celeriac.runs import idempotency
 from celeriac.runs.idempotency import Claim
@@ -30,6 +32,7 @@ from celeriac.runs.reading import read_run
 from celeriac.runs.run import Run, RunState
 
 HEARTBEAT_S = 15.0
+_TOLD = ("task", "args", "queue", "priority", "tags", "resubmit_of")
 # The broker may have the message though it never confirmed it, and a worker may execute it by now.
 _TAKE_BACK = """
 if redis.call('HGET', KEYS[1], 'state') == '"PENDING"' then redis.call('DEL', KEYS[1]) end
@@ -69,6 +72,8 @@ class RunStore:
     def __init__(self, url: str, results: CeleryResults) -> None:
         self._results = results
         self._redis = connect(url)
+        # What concurrent requests have to say goes together.
+        self._shared = SharedExchange()
 
     def ping(self) -> None:
         """Ask Redis for a sign of life.
@@ -88,7 +93,7 @@ class RunStore:
             ResultsUnavailableError: nothing was written.
         """
         with redis_errors():
-            write_change(self._redis, self._addition(run))
+            write_change(self._redis, self._addition(run), self._shared.send)
 
     def add_all(self, runs: Sequence[Run]) -> None:
         """Do the same for several runs.
@@ -116,12 +121,12 @@ class RunStore:
         Raises:
             ResultsUnavailableError: perhaps nobody was told.
         """
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for run in accepted:
-                append_event(pipe, _submitted(run))
-            for run in refused:
-                pipe.eval(_TAKE_BACK, 1, RECORD_PREFIX + run.id)
-            pipe.execute()
+        commands: list[Sequence[str | int]] = [
+            *[appending(_submitted(run)) for run in accepted],
+            *[("EVAL", _TAKE_BACK, 1, RECORD_PREFIX + run.id) for run in refused],
+        ]
+        with redis_errors():
+            _raise_any(exchange(self._redis, [packed(command) for command in commands]))
 
     def tell_submitted(self, run: Run, claim: Claim | None = None) -> None:
         """Add the event that a run was submitted, now that the broker has it.
@@ -129,10 +134,13 @@ class RunStore:
         Raises:
             ResultsUnavailableError: nobody was told.
         """
+        if claim is None:
+            with redis_errors():
+                _raise_any([self._shared.send(self._redis, appending(_submitted(run)))])
+            return
         with redis_errors(), self._redis.pipeline() as pipe:
             append_event(pipe, _submitted(run))
-            if claim:
-                idempotency.settle(pipe, claim, run)
+            idempotency.settle(pipe, claim, run)
             pipe.execute()
 
     def remove(self, run_id: str) -> None:
@@ -227,10 +235,15 @@ def _telling(change: Change, about: Mapping[str, Any]) -> Change:
     return replace(change, event=replace(event, data={**about, **event.data}))
 
 
+def _raise_any(answers: Sequence[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+
+
 def _submitted(run: Run) -> Event:
-    data = run.model_dump(
-        mode="json",
-        exclude_none=True,
-        include={"task", "args", "queue", "priority", "tags", "eta", "resubmit_of"},
-    )
+    told = {name: getattr(run, name) for name in _TOLD}
+    data = {name: value for name, value in told.items() if value is not None}
+    if run.eta:
+        data["eta"] = run.model_dump(mode="json", include={"eta"})["eta"]
     return Event(run.id, EventKind.SUBMITTED, run.submitted_at or datetime.now(UTC), data)

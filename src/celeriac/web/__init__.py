@@ -1,6 +1,7 @@
 """The web role: the HTTP API, the UI and the documents, as one Flask app."""
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,26 @@ from celeriac.web.strict_json import StrictJSON
 if TYPE_CHECKING:
     from celeriac.access.single_sign_on import SingleSignOn
 
+MOST_FUNCTIONS = 1_024
+"""Of how many of Flask's functions it is remembered whether they are coroutines."""
 DESCRIPTION = "Submit Celery tasks, watch their runs and read their results."
+
+
+class App(OpenAPI):
+    """The app, which looks once and not at each request whether a function is a coroutine."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._plain: set[Callable[..., Any]] = set()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Give a function that can be called as it is."""
+        if func in self._plain:
+            return func
+        found = super().ensure_sync(func)
+        if found is func and len(self._plain) < MOST_FUNCTIONS:
+            self._plain.add(func)
+        return found
 
 
 def create_app(settings: Settings, runs: Runs) -> OpenAPI:
@@ -49,7 +69,7 @@ def create_app(settings: Settings, runs: Runs) -> OpenAPI:
             that is no host, or the provider that people sign in by is set in part.
     """
     require_closed(settings)
-    app = OpenAPI(
+    app = App(
         __name__,
         info=Info(title="Celeriac", version=celeriac.__version__, description=DESCRIPTION),
         doc_ui=False,

@@ -41,9 +41,9 @@ def headers_for(settings: Settings) -> dict[str, str]:
 
 def add_headers(headers: Mapping[str, str], response: Response) -> Response:
     """Add each header that the view did not set itself."""
-    for name, value in headers.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", PRIVATE if guard() else ASKED_AGAIN)
+    known = {name.lower() for name, _ in response.headers}
+    wanted = {**headers, "Cache-Control": PRIVATE if guard() else ASKED_AGAIN}
+    response.headers.extend([each for each in wanted.items() if each[0].lower() not in known])
     if response.status_code == 503:
         response.headers.setdefault("Retry-After", str(TransientError.retry_after_s))
     return response

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Final
 
-from flask import Flask, Response, request
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from celeriac.web.context import settings
 
@@ -47,6 +47,12 @@ def take_away(response: Response) -> None:
 
 class FormCookies(SecureCookieSessionInterface):
     """Keeps the cookie of forms as well as that of a session, for both are needed to change."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Begin anew at once where no cookie came; programs send none."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
 
     def get_cookie_name(self, app: Flask) -> str:
         return FORMS_BOUND if settings().is_public_over_tls else FORMS_PLAIN
