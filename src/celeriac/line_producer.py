@@ -4,19 +4,64 @@ Celery makes the message, with its routes, signals, signatures and events; this 
 waits for the confirm of what is a message of a task.
 """
 
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from amqp import Message
+from amqp.exceptions import AMQPError, MessageNacked
+from celery import Celery
 from kombu import Producer, Queue
+from kombu.exceptions import KombuError
+from kombu.utils.functional import retry_over_time
 
 from celeriac.line import Line
+from celeriac.queues import DELAYED
 from celeriac.wire import Outgoing, route_of
 
+ANSWERS_WITHIN_S = 30.0
+"""How long RabbitMQ may take for each message."""
+_POLICY = frozenset(("max_retries", "interval_start", "interval_step", "interval_max"))
+_PASSING = (AMQPError, MessageNacked, KombuError, OSError)
 Declare = Callable[[Any], None]
 """Declares a queue or an exchange, unless the broker has it."""
+
+
+class Declaring:
+    """Declares queues and exchanges, each once for each connection that publishes."""
+
+    def __init__(self, app: Celery, line: Line, within_s: float) -> None:
+        self._app, self._line, self._within_s = app, line, within_s
+        self._lock = threading.Lock()
+
+    def __call__(self, entity: Any) -> None:
+        """Declare one, unless the broker has it.
+
+        Raises:
+            OSError, amqp.AMQPError, kombu.KombuError: it is not there.
+        """
+        known = self._line.wire(self._within_s).declared
+        name = f"{type(entity).__name__} {entity.name}"
+        if name in known:
+            return
+        # One after the other: RabbitMQ says of a queue that another is making that it is there.
+        if not self._lock.acquire(timeout=self._within_s):
+            raise TimeoutError("RabbitMQ takes too long to declare a queue.")
+        try:
+            if name not in known:
+                with connected(self._app) as connection:
+                    entity.bind(connection.channel()).declare()
+                known.add(name)
+        finally:
+            self._lock.release()
+
+
+def connected(app: Celery) -> Any:
+    """Give a connection of its own, made within the time that connecting may take in all."""
+    connection: Any = app.connection_for_write()
+    connection.ensure_connection(timeout=connection.connect_timeout)
+    return connection
 
 
 class _Connection:
@@ -97,19 +142,65 @@ class LineProducer(Gathering):
     def __init__(self, line: Line, declare: Declare, within_s: float) -> None:
         super().__init__(declare)
         self._line = line
-        self._until_s = time.monotonic() + within_s
+        self._within_s = within_s
 
-    def _take(self, message: Outgoing, *, is_task: bool) -> None:
-        """Send it.
+    def publish(
+        self,
+        body: Any,
+        *args: Any,
+        retry: bool = False,
+        retry_policy: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Publish, again and again where Celery's policy says so.
 
         Raises:
             OSError, amqp.AMQPError: the broker did not confirm it.
         """
-        left_s = self._until_s - time.monotonic()
+
+        def once() -> None:
+            super(LineProducer, self).publish(body, *args, **options)
+
+        if not retry:
+            return once()
+        policy = {name: value for name, value in (retry_policy or {}).items() if name in _POLICY}
+        retry_over_time(once, _PASSING, **policy)
+
+    def _take(self, message: Outgoing, *, is_task: bool) -> None:
         if not is_task:
-            self._line.send([], left_s, beside=[message])
+            self._line.send([], self._within_s, beside=[message])
             return
-        flight = self._line.send([message], left_s)
-        flight.wait(self._until_s - time.monotonic())
+        flight = self._line.send([message], self._within_s)
+        flight.wait(self._within_s)
         if error := flight.outcome(0):
+            if not isinstance(error, MessageNacked):
+                self._line.forget_declared()
             raise error
+
+
+def publish_by_line(app: Celery, within_s: float = ANSWERS_WITHIN_S) -> None:
+    """Have an app publish tasks to RabbitMQ over one connection a process, from any thread.
+
+    It is for clients, whatever they call: `apply_async`, `delay`, canvas. What is to wait on
+    RabbitMQ for its time, by native delayed delivery, takes Celery's own way. A worker publishes
+    what follows a run by a connection of its own.
+    """
+    amqp: Any = app.amqp
+    create = amqp._create_task_sender
+    line = Line(lambda: connected(app).connection)
+    declare = Declaring(app, line, within_s)
+
+    def create_sender() -> Any:
+        send = create()
+
+        def send_task_message(producer: Any, *args: Any, **options: Any) -> Any:
+            exchange = getattr(options.get("exchange"), "name", None) or ""
+            if not exchange.startswith(DELAYED):
+                producer = LineProducer(line, declare, within_s)
+            return send(producer, *args, **options)
+
+        return send_task_message
+
+    amqp._create_task_sender = create_sender
+    # What the app has made before.
+    amqp.__dict__.pop("send_task_message", None)

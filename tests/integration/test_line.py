@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from amqp import Connection
+from celery import Celery, group
+from kombu import Queue
 
 from celeriac.errors import BrokerUnavailableError, CeleriacError, RefusedError, UnconfirmedError
+from celeriac.line_producer import publish_by_line
 from celeriac.runs import Runs, SubmitOptions
 from celeriac.settings import load_settings
 from eventually import eventually
@@ -227,3 +230,25 @@ def test_alarm_is_waited_for_and_then_nothing_is_sent(
 def _accepted(runs: Runs) -> str | None:
     found = _outcome(lambda: _submit(runs))
     return found if isinstance(found, str) else None
+
+
+def test_any_client_publishes_over_one_connection(
+    vhost: str, link: Link, rabbitmq_server: RabbitMQServer
+) -> None:
+    app = Celery("shop", broker=link.url(vhost), set_as_current=False)
+    app.conf.task_queues = [Queue("shop", queue_arguments={"x-queue-type": "quorum"})]
+    app.conf.update(task_default_queue="shop", task_send_sent_event=True)
+    publish_by_line(app)
+    order: Any = app.task(_order, name="shop.order")
+
+    with ThreadPoolExecutor(TOGETHER) as threads:
+        first = [each.id for each in threads.map(lambda n: order.delay(n), range(100))]
+    link.hang_up()
+    group_ids = [each.id for each in group(order.s(n) for n in range(5)).apply_async()]
+
+    assert _connections(rabbitmq_server, vhost) == 1
+    assert _messages(vhost, "shop") == Counter([*first, *group_ids])
+
+
+def _order(number: int) -> None:
+    """Do nothing."""

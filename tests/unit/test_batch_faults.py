@@ -1,7 +1,7 @@
 """Batches in which something goes wrong that nobody foresaw: the other lines are answered."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from types import SimpleNamespace
@@ -14,9 +14,9 @@ from celeriac.errors import FaultError, UnconfirmedError
 from celeriac.runs.batch import Batch
 from celeriac.runs.broker import Broker
 from celeriac.runs.draft import Draft
-from celeriac.runs.lines import Lines
+from celeriac.runs.lines import Line, Lines
 from celeriac.runs.once import Once
-from celeriac.runs.sending import turn
+from celeriac.runs.sending import Landing, turn
 from celeriac.runs.store import RunStore
 from celeriac.runs.submission import Submitter
 from celeriac.settings import load_settings
@@ -36,10 +36,10 @@ class Parts:
     def tell_all(self, accepted: Sequence[Any], refused: Sequence[Any]) -> None:
         pass
 
-    def publish_all(self, drafts: Sequence[Draft]) -> list[None]:
+    def send_all(self, drafts: Sequence[Draft]) -> Landing:
         if any(draft.run.id == "broken" for draft in drafts):
             raise ZeroDivisionError
-        return [None] * len(drafts)
+        return lambda: [None] * len(drafts)
 
 
 def _answers(*tasks: str) -> list[tuple[int, type[Exception] | None]]:
@@ -78,3 +78,22 @@ def test_many_more_than_ten_may_publish_at_once(address: str) -> None:
         places = [threads.submit(publish) for _ in range(40)]
 
     assert sorted(place.result() for place in places) == list(range(40))
+
+
+def test_what_was_sent_is_answered_before_a_reader_that_fails_is_told_of() -> None:
+    parts = Parts()
+    batch = Batch(
+        cast(Submitter, parts), cast(Once, parts), cast(Broker, parts), cast(RunStore, parts)
+    )
+    found: list[int] = []
+
+    with pytest.raises(PermissionError):
+        for answer in batch.answers(_lines_until_failure(600)):
+            found.append(answer.line)
+
+    assert found == list(range(1, 601))
+
+
+def _lines_until_failure(count: int) -> Iterator[Line]:
+    yield from (Line(number, b'{"task": "one"}', 1000) for number in range(1, count + 1))
+    raise PermissionError

@@ -1,7 +1,14 @@
-"""Many submissions at once: read line by line, published chunk by chunk, answered in order."""
+"""Many submissions at once: read line by line, published chunk by chunk, answered in order.
+
+While a chunk is read, those before it are under way: one thread writes their records and sends
+their messages, another waits for the confirms and tells of the runs. Both take one chunk after the
+other, so that messages keep the order of their lines.
+"""
 
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,10 +24,13 @@ from celeriac.runs.broker import Broker
 from celeriac.runs.draft import Draft
 from celeriac.runs.lines import BatchLine, Line
 from celeriac.runs.once import Once
+from celeriac.runs.sending import Landing
 from celeriac.runs.store import RunStore
 from celeriac.runs.submission import Submitter
 
 CHUNK_LINES = 200
+AHEAD = 3
+"""How many chunks may be under way while another one is read."""
 CHUNK_BYTES = 1024 * 1024
 FAILURES_MAX = 3
 """After so many failures in a row, nothing more of a batch is tried."""
@@ -50,6 +60,19 @@ class _Step:
         return LineAnswer(self.number, None if error else run_id, error)
 
 
+@dataclass(frozen=True)
+class _UnderWay:
+    """A chunk whose messages are being published."""
+
+    steps: list[_Step]
+    drafts: list[Draft]
+    landing: Future[list[CeleriacError | None]]
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, f"celeriac-batch-{name}")
+
+
 class Batch:
     """Submits the lines of one request; make a new one for each."""
 
@@ -63,6 +86,22 @@ class Batch:
 
     def answers(self, lines: Iterable[Line]) -> Iterator[LineAnswer]:
         """Submit each line and give its answer, in order; a blank line is counted and has none."""
+        under_way: deque[_UnderWay] = deque()
+        failure: Exception | None = None
+        with _thread("sends") as self._sending, _thread("lands") as self._landing:
+            try:
+                for steps in self._chunks(lines):
+                    under_way.append(self._begun(steps))
+                    if len(under_way) > AHEAD:
+                        yield from self._answered(under_way.popleft())
+            except Exception as error:  # No more can be read; what is under way is answered first.
+                failure = error
+            while under_way:
+                yield from self._answered(under_way.popleft())
+        if failure:
+            raise failure
+
+    def _chunks(self, lines: Iterable[Line]) -> Iterator[list[_Step]]:
         steps: list[_Step] = []
         size_bytes = 0
         for line in lines:
@@ -71,9 +110,9 @@ class Batch:
             steps.append(self._read(line))
             size_bytes += line.size_bytes
             if len(steps) >= CHUNK_LINES or size_bytes >= CHUNK_BYTES:
-                yield from self._submit(steps)
+                yield steps
                 steps, size_bytes = [], 0
-        yield from self._submit(steps)
+        yield steps
 
     def _read(self, line: Line) -> _Step:
         try:
@@ -88,10 +127,16 @@ class Batch:
         except Exception:
             return _Step(line.number, error=_fault(line.number))
 
-    def _submit(self, steps: list[_Step]) -> Iterator[LineAnswer]:
-        """Publish what is ready at once, the rest one by one, and answer all in order."""
-        published = self._published_or_not([step.draft for step in steps if step.draft])
-        for step in steps:
+    def _begun(self, steps: list[_Step]) -> _UnderWay:
+        """Publish what is ready, in the background."""
+        drafts = [step.draft for step in steps if step.draft]
+        sending = self._sending.submit(self._sent, drafts)
+        return _UnderWay(steps, drafts, self._landing.submit(lambda: sending.result()()))
+
+    def _answered(self, chunk: _UnderWay) -> Iterator[LineAnswer]:
+        """Submit the lines with keys one by one, and answer all in order."""
+        published = self._outcomes(chunk)
+        for step in chunk.steps:
             if step.draft:
                 yield step.answer(step.draft.run.id, published[step.draft.run.id])
             elif step.keyed:
@@ -99,28 +144,37 @@ class Batch:
             else:
                 yield step.answer(None, step.error)
 
-    def _published_or_not(self, drafts: list[Draft]) -> dict[str, CeleriacError | None]:
-        """Publish; what nobody foresaw is answered too, and no answer given so far is lost."""
+    def _outcomes(self, chunk: _UnderWay) -> dict[str, CeleriacError | None]:
+        """Wait for a chunk; what nobody foresaw is answered too, and no answer so far is lost."""
+        ids = [draft.run.id for draft in chunk.drafts]
         try:
-            return self._published(drafts)
+            errors = chunk.landing.result()
         except Exception:
-            log.exception("A chunk of %d lines failed.", len(drafts))
-            return {draft.run.id: UnconfirmedError(draft.run.id) for draft in drafts}
+            log.exception("A chunk of %d lines failed.", len(ids))
+            errors = [UnconfirmedError(run_id) for run_id in ids]
+        else:
+            for error in errors:
+                self._note(error)
+        return dict(zip(ids, errors, strict=True))
 
-    def _published(self, drafts: list[Draft]) -> dict[str, CeleriacError | None]:
-        if not drafts or self._given_up:
-            return dict.fromkeys((draft.run.id for draft in drafts), self._given_up)
+    def _sent(self, drafts: list[Draft]) -> Landing:
+        """Write the records of runs, and send their messages."""
+        if (given_up := self._given_up) or not drafts:
+            return lambda: [given_up] * len(drafts)
         try:
             self._store.add_all([draft.run for draft in drafts])
         except ResultsUnavailableError as error:
-            self._given_up = error
+            away = self._given_up = error
             self._forget(drafts)
-            return dict.fromkeys((draft.run.id for draft in drafts), error)
-        errors = self._broker.publish_all(drafts)
-        self._tell(drafts, errors)
-        for outcome in errors:
-            self._note(outcome)
-        return dict(zip((draft.run.id for draft in drafts), errors, strict=True))
+            return lambda: [away] * len(drafts)
+        land = self._broker.send_all(drafts)
+
+        def landed() -> list[CeleriacError | None]:
+            errors = land()
+            self._tell(drafts, errors)
+            return errors
+
+        return landed
 
     def _tell(self, drafts: list[Draft], errors: list[CeleriacError | None]) -> None:
         outcomes = list(zip(drafts, errors, strict=True))

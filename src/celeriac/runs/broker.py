@@ -10,7 +10,6 @@ from celery import Celery
 from celeriac.celeryconfig import CONNECT_TIMEOUT_S
 from celeriac.errors import (
     BrokerUnavailableError,
-    CeleriacError,
     FieldProblem,
     InvalidInputError,
     QueueDiffersError,
@@ -21,7 +20,7 @@ from celeriac.queues import names_of
 from celeriac.runs.draft import Draft
 from celeriac.runs.rabbitmq_publisher import RabbitMQPublisher
 from celeriac.runs.redis_publisher import RedisPublisher
-from celeriac.runs.sending import PASSING, counts_down, is_refusal, translated
+from celeriac.runs.sending import PASSING, Landing, counts_down, is_refusal, translated
 
 STALE_WITHIN_S = 0.5
 """A pooled connection that fails this early was stale; a new one is worth a second attempt."""
@@ -36,8 +35,8 @@ class Publisher(Protocol):
     def publish(self, draft: Draft) -> None:
         """Publish a message, once."""
 
-    def publish_all(self, drafts: Sequence[Draft]) -> list[CeleriacError | None]:
-        """Publish several at once; gives what went wrong with each, in order."""
+    def send_all(self, drafts: Sequence[Draft]) -> Landing:
+        """Send several at once; what that gives waits, and tells what went wrong with each."""
 
 
 class Broker:
@@ -87,9 +86,13 @@ class Broker:
             # Nothing was sent this time, but the first message may have got through.
             raise UnconfirmedError(draft.run.id) from error
 
-    def publish_all(self, drafts: Sequence[Draft]) -> list[CeleriacError | None]:
-        """Publish several messages at once; gives what went wrong with each, in order."""
-        return self._publisher.publish_all(drafts)
+    def send_all(self, drafts: Sequence[Draft]) -> Landing:
+        """Send several messages at once.
+
+        Gives what is called to wait until they have landed, and tells what went wrong with each, in
+        order. More may be sent before that.
+        """
+        return self._publisher.send_all(drafts)
 
     def check_queue(self, name: str | None, known: set[str]) -> None:
         """Refuse a queue that no worker of ours would listen to.

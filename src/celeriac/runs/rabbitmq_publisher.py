@@ -1,7 +1,6 @@
 """Publishing by RabbitMQ: all submissions of a process share one connection."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from celery import Celery
 from celeriac.deadline import within
 from celeriac.errors import CeleriacError, FaultError, RefusedError, UnconfirmedError
 from celeriac.line import Flight, Line
-from celeriac.line_producer import Gathering
+from celeriac.line_producer import Declaring, Gathering, connected
 from celeriac.queues import is_ours, lanes_of
 from celeriac.runs.draft import Draft
 from celeriac.runs.sending import (
     NO_ROUTE,
+    Landing,
     apply,
-    fresh_channel,
     is_refusal,
     translated,
     turn,
@@ -48,18 +47,13 @@ class RabbitMQPublisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._line = Line(self._connected)
+        self._line = Line(lambda: connected(app).connection)
+        self._declare = Declaring(app, self._line, PUBLISHES_WITHIN_S)
         self._templates = Templates(app, partial(template_of, app))
-        self._declaring = threading.Lock()
         # A team's app that declares its queues itself has none.
         self._delays: Any = getattr(app.amqp, "delays", None)
         options = app.conf.broker_transport_options
         self._answers_within_s: float = options.get("read_timeout") or PUBLISHES_WITHIN_S
-
-    def _connected(self) -> Any:
-        connection: Any = self._app.connection_for_write()
-        connection.ensure_connection(timeout=connection.connect_timeout)  # Of all hosts together.
-        return connection.connection
 
     def publish(self, draft: Draft) -> None:
         """Publish a message.
@@ -76,15 +70,23 @@ class RabbitMQPublisher:
             self._note([error])
             raise error
 
-    def publish_all(self, drafts: Sequence[Draft]) -> list[CeleriacError | None]:
-        """Publish several at once; gives what went wrong with each, in order."""
+    def send_all(self, drafts: Sequence[Draft]) -> Landing:
+        """Send several at once; what that gives waits for their confirms."""
         outcomes: dict[str, CeleriacError | None] = {}
         made = self._all_made(drafts, outcomes)
-        lost = self._sent(made, outcomes)
-        if lost:  # What was open when the connection broke goes once more, under the same name.
-            again = {run_id: made[run_id] for run_id in lost}
-            self._sent(again, outcomes, is_again=True)
-        return [outcomes[draft.run.id] for draft in drafts]
+        flight = self._sent(made, outcomes)
+
+        def land() -> list[CeleriacError | None]:
+            lost = self._landed(made, flight, outcomes)
+            if lost:  # What was open when the connection broke goes once more, as what it was.
+                again = {run_id: made[run_id] for run_id in lost}
+                unsure = {run_id: outcomes[run_id] for run_id in lost}
+                if (second := self._sent(again, outcomes)) is None:
+                    outcomes.update(unsure)
+                self._landed(again, second, outcomes)
+            return [outcomes[draft.run.id] for draft in drafts]
+
+        return land
 
     def _all_made(
         self, drafts: Sequence[Draft], outcomes: dict[str, CeleriacError | None]
@@ -106,21 +108,26 @@ class RabbitMQPublisher:
         return made
 
     def _sent(
-        self,
-        made: Mapping[str, _Made],
-        outcomes: dict[str, CeleriacError | None],
-        *,
-        is_again: bool = False,
-    ) -> list[str]:
-        """Send messages, note what became of each, and give those that may go once more."""
+        self, made: Mapping[str, _Made], outcomes: dict[str, CeleriacError | None]
+    ) -> Flight | None:
+        """Send messages, or note that none was sent."""
         if not made:
-            return []
+            return None
         try:
             with translated():
-                flight = self._send(list(made.values()))
+                return self._send(list(made.values()))
         except CeleriacError as error:
-            if not is_again:
-                outcomes |= dict.fromkeys(made, error)
+            outcomes |= dict.fromkeys(made, error)
+            return None
+
+    def _landed(
+        self,
+        made: Mapping[str, _Made],
+        flight: Flight | None,
+        outcomes: dict[str, CeleriacError | None],
+    ) -> list[str]:
+        """Wait for messages, note what became of each, and give those that may go once more."""
+        if flight is None:
             return []
         self._wait(flight)
         errors = {run_id: flight.outcome(place) for place, run_id in enumerate(made)}
@@ -160,23 +167,6 @@ class RabbitMQPublisher:
         while flight.open_count and left != flight.open_count and time.monotonic() < until_s:
             left = flight.open_count
             flight.wait(self._answers_within_s)
-
-    def _declare(self, entity: Any) -> None:
-        """Declare a queue or an exchange, once for each connection."""
-        known = self._line.wire(PUBLISHES_WITHIN_S).declared
-        name = f"{type(entity).__name__} {entity.name}"
-        if name in known:
-            return
-        # One after the other: RabbitMQ says of a queue that another is making that it is there.
-        if not self._declaring.acquire(timeout=PUBLISHES_WITHIN_S):
-            raise TimeoutError("RabbitMQ takes too long to declare a queue.")
-        try:
-            if name not in known:
-                with turn(self._app.pool) as connection, fresh_channel(connection) as channel:
-                    entity.bind(channel).declare()
-                known.add(name)
-        finally:
-            self._declaring.release()
 
     def _prepare_delay(self, queue_name: str | None) -> None:
         """Declare, once, where runs wait for their time; no worker may have been here before."""

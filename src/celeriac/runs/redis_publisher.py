@@ -17,7 +17,7 @@ from celeriac.exchange import SharedExchange, exchange, packed
 from celeriac.redis_templates import Posting, RedisTemplate, redis_template_of
 from celeriac.redis_transport import BELL
 from celeriac.runs.draft import Draft
-from celeriac.runs.sending import PASSING, apply, fresh_channel, not_sent, translated, turn
+from celeriac.runs.sending import PASSING, Landing, apply, fresh_channel, not_sent, translated, turn
 from celeriac.templates import Call, Templates
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,12 @@ class RedisPublisher:
         pool = self._client.connection_pool
         pool.release(pool.get_connection())
 
-    def publish_all(self, drafts: Sequence[Draft]) -> list[CeleriacError | None]:
-        """Publish several at once; gives what went wrong with each, in order."""
+    def send_all(self, drafts: Sequence[Draft]) -> Landing:
+        """Publish several at once; they have landed when this returns."""
+        outcomes = self._published(drafts)
+        return lambda: outcomes
+
+    def _published(self, drafts: Sequence[Draft]) -> list[CeleriacError | None]:
         outcomes: dict[str, CeleriacError | None] = {}
         others: list[Draft] = []
         try:

@@ -1,6 +1,6 @@
 """What both ways of publishing share: what Celery is told of a run, and what errors mean."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,13 +10,15 @@ from celery import Celery
 from kombu.exceptions import KombuError, LimitExceeded
 
 from celeriac.celeryconfig import PRIORITIES
-from celeriac.errors import BrokerUnavailableError, QueueDiffersError
+from celeriac.errors import BrokerUnavailableError, CeleriacError, QueueDiffersError
 from celeriac.runs.draft import Draft
 
 TURN_WITHIN_S = 20.0
 """How long one waits for a connection that others use; that says nothing of the broker."""
 PASSING = (KombuError, AMQPError, MessageNacked, redis.RedisError, OSError)
 NO_ROUTE = 312
+Landing = Callable[[], list[CeleriacError | None]]
+"""Waits until messages have landed, and tells of each what went wrong, or None."""
 
 
 def counts_down(app: Celery) -> bool:
