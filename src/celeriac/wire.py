@@ -20,7 +20,6 @@ from typing import Any
 
 from amqp import Message
 from amqp.exceptions import (
-    AMQPError,
     ChannelError,
     ConnectionError,
     MessageNacked,
@@ -85,7 +84,6 @@ class Wire:
         self._buffer = bytes(connection.transport._read_buffer)
         self._writing = threading.Lock()
         self._last = 0
-        self._oldest = 1
         self._open: dict[int, tuple[Landed, str]] = {}
         self._returned: set[str] = set()
         self._back: Any = None
@@ -152,7 +150,8 @@ class Wire:
             while not self.error:
                 self._take(self._buffer + self._received())
         except Exception as error:  # Whatever it is, nobody waits for ever.
-            self.end(error if isinstance(error, AMQPError) else _as_lost(error))
+            # Of whose message the broker complains, it does not say; the others are as open as it.
+            self.end(_as_lost(error))
         with suppress(Exception):
             self._connection.collect()
 
@@ -238,8 +237,7 @@ class Wire:
     def _tags(self, tag: int, *, multiple: bool) -> Iterator[int]:
         if not multiple:
             return iter((tag,))
-        first, self._oldest = self._oldest, tag + 1
-        return iter(range(first, tag + 1))
+        return iter([each for each in list(self._open) if each <= tag])
 
 
 def _frame(kind: int, payload: bytes) -> bytes:

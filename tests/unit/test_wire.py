@@ -142,7 +142,8 @@ def test_complaint_of_the_broker_is_told(broker: Broker, wire: Wire) -> None:
     broker.say((20, 40), struct.pack(">H", 404) + bytes([len(text)]) + text + bytes(4))
 
     eventually(lambda: "a" in heard)
-    assert isinstance(heard["a"], NotFound) and "no exchange" in str(heard["a"])
+    assert isinstance(heard["a"], RecoverableConnectionError)
+    assert isinstance(heard["a"].__cause__, NotFound) and "no exchange" in str(heard["a"])
 
 
 def test_broker_that_takes_nothing_is_waited_for(broker: Broker, wire: Wire) -> None:
