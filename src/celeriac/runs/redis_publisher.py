@@ -14,10 +14,11 @@ from redis.retry import Retry
 from celeriac.celeryconfig import PRIORITIES
 from celeriac.errors import BrokerUnavailableError, CeleriacError, FaultError, UnconfirmedError
 from celeriac.exchange import SharedExchange, exchange, packed
+from celeriac.line_producer import fresh_channel
 from celeriac.redis_templates import Posting, RedisTemplate, redis_template_of
 from celeriac.redis_transport import BELL
 from celeriac.runs.draft import Draft
-from celeriac.runs.sending import PASSING, Landing, apply, fresh_channel, not_sent, translated, turn
+from celeriac.runs.sending import PASSING, Landing, apply, not_sent, translated, turn
 from celeriac.templates import Call, Templates
 
 log = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ class RedisPublisher:
         try:
             with (
                 turn(self._app.pool) as connection,
-                fresh_channel(connection) as channel,
+                fresh_channel(connection, PASSING) as channel,
             ):
                 group.send(drafts, self._app.amqp.Producer(channel, auto_declare=False))
         except BrokerUnavailableError as error:

@@ -89,20 +89,3 @@ def not_sent() -> BrokerUnavailableError:
     return BrokerUnavailableError(
         "The broker did not accept the message, so nothing was submitted. Send it again."
     )
-
-
-@contextmanager
-def fresh_channel(connection: Any) -> Iterator[Any]:
-    """Open a channel; a pooled connection that has gone stale is made anew."""
-    try:
-        channel = connection.channel()
-    except PASSING:
-        connection.collect()
-        channel = connection.channel()
-    try:
-        yield channel
-    except BaseException:
-        # What comes late would be taken for an answer to something else, so cut the line.
-        connection.collect()
-        raise
-    channel.close()
