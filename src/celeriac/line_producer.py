@@ -7,6 +7,7 @@ waits for the confirm of what is a message of a task.
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from amqp import Message
@@ -25,6 +26,7 @@ ANSWERS_WITHIN_S = 30.0
 _POLICY = frozenset(("max_retries", "interval_start", "interval_step", "interval_max"))
 Passing = tuple[type[Exception], ...]
 PASSING: Passing = (AMQPError, MessageNacked, KombuError, OSError)
+Connections = Callable[[], AbstractContextManager[Any]]
 Declare = Callable[[Any], None]
 """Declares a queue or an exchange, unless the broker has it."""
 
@@ -32,8 +34,8 @@ Declare = Callable[[Any], None]
 class Declaring:
     """Declares queues and exchanges, each once for each connection that publishes."""
 
-    def __init__(self, app: Celery, line: Line, within_s: float) -> None:
-        self._app, self._line, self._within_s = app, line, within_s
+    def __init__(self, line: Line, connection: Connections, within_s: float) -> None:
+        self._line, self._connection, self._within_s = line, connection, within_s
         self._lock = threading.Lock()
 
     def __call__(self, entity: Any) -> None:
@@ -51,10 +53,7 @@ class Declaring:
             raise TimeoutError("RabbitMQ takes too long to declare a queue.")
         try:
             if name not in known:
-                with (
-                    self._app.pool.acquire(block=True, timeout=self._within_s) as connection,
-                    fresh_channel(connection) as channel,
-                ):
+                with self._connection() as connection, fresh_channel(connection) as channel:
                     entity.bind(channel).declare()
                 known.add(name)
         finally:
@@ -209,7 +208,8 @@ def publish_by_line(app: Celery, within_s: float = ANSWERS_WITHIN_S) -> None:
     amqp: Any = app.amqp
     create = amqp._create_task_sender
     line = Line(lambda: connected(app).connection)
-    declare = Declaring(app, line, within_s)
+    # Not of the app's pool: whoever publishes may have its last connection already.
+    declare = Declaring(line, partial(connected, app), within_s)
 
     def create_sender() -> Any:
         send = create()

@@ -48,7 +48,7 @@ class RabbitMQPublisher:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._line = Line(lambda: connected(app).connection)
-        self._declare = Declaring(app, self._line, PUBLISHES_WITHIN_S)
+        self._declare = Declaring(self._line, lambda: turn(app.pool), PUBLISHES_WITHIN_S)
         self._templates = Templates(app, partial(template_of, app))
         # A team's app that declares its queues itself has none.
         self._delays: Any = getattr(app.amqp, "delays", None)
