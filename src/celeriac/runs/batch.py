@@ -28,9 +28,10 @@ from celeriac.runs.sending import Landing
 from celeriac.runs.store import RunStore
 from celeriac.runs.submission import Submitter
 
-CHUNK_LINES = 200
-AHEAD = 3
-"""How many chunks may be under way while another one is read."""
+CHUNK_LINES = 100
+AHEAD = 1
+"""How many chunks may be under way while another one is read. Were there more, more lines would be
+unsure when a server goes away in the middle."""
 CHUNK_BYTES = 1024 * 1024
 FAILURES_MAX = 3
 """After so many failures in a row, nothing more of a batch is tried."""
