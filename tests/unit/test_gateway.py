@@ -11,6 +11,7 @@ from flask import Flask
 
 from celeriac.errors import RunNotFoundError
 from celeriac.web.gateway import answer_later, live_response
+from celeriac.web.gateway.live import LiveStream
 from celeriac.web.gateway.threads import ShortThreads
 from celeriac.web.gateway.wsgi import AppCall, Reply, Steps, make_environ
 
@@ -221,6 +222,22 @@ def test_live_stream_works_under_any_server() -> None:
     response = make_app().test_client().get("/live")
     assert response.mimetype == "text/event-stream"
     assert response.data == b"012"
+
+
+def test_live_stream_ends_where_any_server_closes_it() -> None:
+    ended = []
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            ended.append("yes")
+
+    stream = LiveStream(chunks)
+    assert next(iter(stream)) == b"x"
+    stream.close()
+    assert ended == ["yes"]
 
 
 def test_later_answer_is_made_at_once_under_any_server() -> None:

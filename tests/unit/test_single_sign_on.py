@@ -313,7 +313,9 @@ def test_provider_that_is_away_is_told_and_passwords_work(
     provider: FakeProvider,
     place: str,
     trouble: requests.Response | Exception,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("celeriac.access.provider.AWAY_S", 600)
     web.add("eve", Role.VIEWER)
     provider.answers[place] = trouble
 

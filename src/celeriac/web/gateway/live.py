@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from flask import Response, copy_current_request_context, current_app, make_response, request
@@ -17,16 +17,26 @@ ENVIRON_KEY = "celeriac.gateway"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
 class LiveStream:
     """The body of an answer that the event loop sends as it comes; an open one holds no thread.
 
     Any other WSGI server iterates over it, which works the same and holds one of its threads.
     """
 
-    open: Chunks
+    def __init__(self, open: Chunks) -> None:
+        self.open = open
+        self._iteration: Generator[bytes, None, None] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
+        self._iteration = self._iterate()
+        return self._iteration
+
+    def close(self) -> None:
+        """End what a server iterates over, and has no more use for."""
+        if self._iteration is not None:
+            self._iteration.close()
+
+    def _iterate(self) -> Generator[bytes, None, None]:
         with asyncio.Runner() as runner:
             chunks = self.open()
 
