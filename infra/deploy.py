@@ -5,6 +5,7 @@ python infra/deploy.py up STACK | down STACK
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
+
+from celeriac.topology import FLASK
 
 INFRA = Path(__file__).parent
 OWN_ADDRESS = "https://checkip.amazonaws.com"
@@ -126,12 +129,23 @@ def wait_for(url: str, deadline_s: float = HEALTH_DEADLINE_S) -> None:
         time.sleep(PAUSE_S)
 
 
+def instance(outputs: Mapping[str, Any], host: str) -> str:
+    """Give the identifier of a host's instance."""
+    return shlex.split(outputs["ssm"][host])[-1]
+
+
+def ssh_options(outputs: Mapping[str, Any], host: str) -> list[str]:
+    """Have SSH know a host by its instance: one that replaces it may have the same address."""
+    known_as = f"HostKeyAlias={instance(outputs, host)}"
+    return ["-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=20", "-o", known_as]
+
+
 def celeriac(outputs: Mapping[str, Any], *command: str) -> str | None:
     """Run Celeriac's command line on the web's host, by SSH."""
     remote = "sudo docker compose --project-directory /opt/celeriac/current exec -T flask celeriac"
-    host = f"ubuntu@{outputs['flask-ec2_public_ip']}"
-    options = ["-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=20"]
-    return answer("ssh", *options, host, " ".join([remote, *command]))
+    host = FLASK.hosts[0]
+    address = f"ubuntu@{outputs[f'{host}_public_ip']}"
+    return answer("ssh", *ssh_options(outputs, host), address, " ".join([remote, *command]))
 
 
 def first_sign_in(outputs: Mapping[str, Any]) -> str | None:

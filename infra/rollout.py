@@ -30,8 +30,6 @@ RELEASE = (
 )
 """Patterns of the URNs that a new version changes; hosts are none of them."""
 
-SSH_OPTIONS = ("-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=20")
-
 WENT_BACK = 3
 """The exit code of host/rollout.sh that no command which fails has, nor SSH."""
 
@@ -49,7 +47,8 @@ def ssh(outputs: Mapping[str, Any]) -> Transport:
 
     def run(host: str, direction: str) -> int:
         program, *address = shlex.split(outputs["ssh"][host])
-        command = [program, *SSH_OPTIONS, *address, f"sudo bash -s -- {direction}"]
+        options = deploy.ssh_options(outputs, host)
+        command = [program, *options, *address, f"sudo bash -s -- {direction}"]
         with HOST_SCRIPT.open("rb") as script:
             return subprocess.run(command, stdin=script, check=False).returncode
 
@@ -70,13 +69,9 @@ def ssm(outputs: Mapping[str, Any]) -> Transport:
     def run(host: str, direction: str) -> int:
         script = HOST_SCRIPT.read_text(encoding="utf-8").splitlines()
         lines = [f"bash -s -- {direction} <<'{END}'", *script, END]
-        return run_command(_instance(outputs, host), lines)
+        return run_command(deploy.instance(outputs, host), lines)
 
     return run
-
-
-def _instance(outputs: Mapping[str, Any], host: str) -> str:
-    return shlex.split(outputs["ssm"][host])[-1]
 
 
 def run_a_task(outputs: Mapping[str, Any]) -> None:
@@ -85,7 +80,7 @@ def run_a_task(outputs: Mapping[str, Any]) -> None:
     Raises:
         DeployError: no worker did it.
     """
-    code = run_command(_instance(outputs, FLASK.hosts[0]), [TRY_A_TASK])
+    code = run_command(deploy.instance(outputs, FLASK.hosts[0]), [TRY_A_TASK])
     if code:
         raise DeployError(f"No worker executed the task that was tried (exit code {code})")
     print("A task was run: text.reverse")

@@ -234,14 +234,14 @@ start_role() {
     if compose config --images | grep -Fx "$image" >/dev/null; then
         begin "have the image $image"
         if ! docker image inspect "$image" >/dev/null 2>&1; then
-            if [ -n "$IMAGE" ]; then patiently 300 compose pull; else compose build; fi
+            if [ -n "$IMAGE" ]; then patiently 300 compose pull --quiet; else compose build; fi
         fi
     fi
     begin "start the role $ROLE and wait until it is healthy"
     # A role waits for those that it needs, which may still be installing themselves.
     local patience=${START_DEADLINE_S:-1200}
-    patiently "$patience" compose up --detach --no-build --wait --wait-timeout "$patience" \
-        ${LEFT_OUT:+--scale "$LEFT_OUT=0"}
+    patiently "$patience" compose up --detach --no-build --quiet-pull --wait \
+        --wait-timeout "$patience" ${LEFT_OUT:+--scale "$LEFT_OUT=0"}
 }
 
 watch_for_notices() { # A worker stops before AWS takes its machine away.

@@ -119,8 +119,8 @@ def test_only_the_profile_of_the_role_is_started(machine: HostMachine) -> None:
     ups = [call for call in machine.calls("docker") if " up " in call]
 
     assert ups == [
-        f"compose --project-directory {folder} --profile redis up --detach --no-build --wait "
-        "--wait-timeout 1200"
+        f"compose --project-directory {folder} --profile redis up --detach --no-build "
+        "--quiet-pull --wait --wait-timeout 1200"
     ]
     for role in ROLES:
         profiles = [each for each in machine.calls("docker") if f"--profile {role.name} " in each]
@@ -243,7 +243,7 @@ def test_worker_builds_its_image_once_a_version(machine: HostMachine) -> None:
 
     machine.boot(machine.root / "usr/local/sbin/celeriac-start")
 
-    assert [call for call in machine.calls("docker") if call.endswith((" build", " pull"))] == []
+    assert [call for call in machine.calls("docker") if call.endswith((" build", " --quiet"))] == []
     assert machine.calls("mount") == []
 
 
