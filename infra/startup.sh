@@ -270,7 +270,8 @@ mkdir -p "$STATE" "$RELEASES" "${LOG%/*}"
 if [ "$0" = "$SELF" ] && [ -z "${TURN:-}" ]; then
     exec env TURN=mine flock --close "$STATE/lock" "$0"
 fi
-exec > >(tee -a "$LOG") 2>&1
+# It goes on where nobody hears it any more, such as when SSH is cut.
+exec > >(tee -p -a "$LOG") 2>&1
 if [ "$0" != "$SELF" ]; then
     install_self
     exit

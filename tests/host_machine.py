@@ -152,6 +152,10 @@ class HostMachine:
             script.chmod(0o700)
         return self._run([str(script)])
 
+    def boot_unheard(self, script: Path) -> None:
+        """Run the script where its output goes nowhere, as when SSH is cut."""
+        self._run(["bash", "-c", f"{script} | true"])
+
     def _run(
         self, command: list[str], entered: str | None = None
     ) -> subprocess.CompletedProcess[str]:

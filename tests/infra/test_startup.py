@@ -236,6 +236,16 @@ def test_host_that_failed_is_ready_after_it_was_mended(machine: HostMachine) -> 
     assert not (machine.root / "var/lib/celeriac/failed").exists()
 
 
+def test_start_goes_on_where_nobody_hears_it_any_more(machine: HostMachine) -> None:
+    script = machine.root / "usr/local/sbin/celeriac-start"
+    machine.boot()
+    (machine.root / "var/lib/celeriac/ready").unlink()
+
+    machine.boot_unheard(script)
+
+    assert (machine.root / "var/lib/celeriac/ready").exists()
+
+
 def test_worker_builds_its_image_once_a_version(machine: HostMachine) -> None:
     _worker(machine)
     machine.boot()
@@ -257,7 +267,8 @@ def test_image_of_the_configuration_is_pulled(machine: HostMachine) -> None:
     done = machine.boot()
 
     assert done.returncode == 0, done.stdout
-    assert [call.split()[-1] for call in machine.calls("docker") if "pull" in call] == ["pull"]
+    pulls = [call for call in machine.calls("docker") if " pull" in call]
+    assert [call.split()[-2:] for call in pulls] == [["pull", "--quiet"]]
     assert "CELERIAC_IMAGE=registry.example.org/celeriac:1\n" in machine.read(
         "etc/celeriac/celeriac.env"
     )
