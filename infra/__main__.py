@@ -20,12 +20,13 @@ from plan import planned_hosts
 from release import Release
 from stack_config import read_stack_config
 from tags import tags
+from zones import find_zones, wanted_types
 
 config = read_stack_config()
 region = get_region_output().region
 account = get_caller_identity_output().account_id
 
-network = Network("celeriac", NetworkArgs())
+network = Network("celeriac", NetworkArgs(find_zones(wanted_types(config))))
 firewall = Firewall(
     "celeriac",
     FirewallArgs(network.vpc_id, config.admin_cidr, config.public_cidrs, bool(config.domain)),

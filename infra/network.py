@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import ec2, get_availability_zones_output
+from pulumi_aws import ec2
 
 from tags import tags
 
 
 @dataclass(frozen=True)
 class NetworkArgs:
-    """The addresses of the VPC and of the subnet in it."""
+    """The addresses of the VPC and of the subnet in it; zones, of which the first is the hosts'."""
 
+    zones: pulumi.Output[list[str]]
     vpc_cidr: str = "10.0.0.0/16"
     subnet_cidr: str = "10.0.1.0/24"
     second_cidr: str = "10.0.2.0/24"
@@ -30,6 +31,8 @@ class Network(pulumi.ComponentResource):
         super().__init__("celeriac:infra:Network", name)
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
+        # Where a subnet is once, it stays, whatever zones AWS offers later: its volumes are there.
+        self._subnet = pulumi.ResourceOptions(parent=self, ignore_changes=["availability_zone"])
         self._create_vpc(args)
         self._create_way_out()
         self.register_outputs({"vpc_id": self.vpc_id, "subnet_id": self.subnet_id})
@@ -51,9 +54,10 @@ class Network(pulumi.ComponentResource):
             "public",
             vpc_id=vpc.id,
             cidr_block=args.subnet_cidr,
+            availability_zone=args.zones[0],
             map_public_ip_on_launch=True,
             tags=tags("celeriac-public"),
-            opts=self._child,
+            opts=self._subnet,
         )
         self.vpc_id, self.subnet_id = vpc.id, subnet.id
         self.zone_name = subnet.availability_zone
@@ -79,17 +83,16 @@ class Network(pulumi.ComponentResource):
 
     def create_second_subnet(self) -> pulumi.Output[str]:
         """Make another public subnet in another zone, for a load balancer, which asks for two."""
-        names = get_availability_zones_output(state="available").names
         subnet = ec2.Subnet(
             "public-2",
             vpc_id=self.vpc_id,
             cidr_block=self._args.second_cidr,
-            availability_zone=pulumi.Output.all(names, self.zone_name).apply(
+            availability_zone=pulumi.Output.all(self._args.zones, self.zone_name).apply(
                 lambda known: next(name for name in known[0] if name != known[1])
             ),
             map_public_ip_on_launch=False,
             tags=tags("celeriac-public-2"),
-            opts=self._child,
+            opts=self._subnet,
         )
         ec2.RouteTableAssociation(
             "public-2-routes",
@@ -101,16 +104,15 @@ class Network(pulumi.ComponentResource):
 
     def create_inner_subnets(self) -> list[pulumi.Output[str]]:
         """Make subnets without a way to the internet, in a zone each: services of AWS need two."""
-        zones = get_availability_zones_output(state="available").names
         return [
             ec2.Subnet(
                 f"inner-{number}",
                 vpc_id=self.vpc_id,
                 cidr_block=cidr,
-                availability_zone=zones[number],
+                availability_zone=self._args.zones[number],
                 map_public_ip_on_launch=False,
                 tags=tags(f"celeriac-inner-{number}"),
-                opts=self._child,
+                opts=self._subnet,
             ).id
             for number, cidr in enumerate(self._args.inner_cidrs)
         ]

@@ -7,10 +7,15 @@ from pulumi.runtime import mocks, rpc
 INVOKES: dict[str, dict[str, object]] = {
     "aws:index/getRegion:getRegion": {"region": "us-east-1", "id": "us-east-1"},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": "123456789012"},
-    "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"]},
     "aws:route53/getZone:getZone": {"zoneId": "public-zone"},
     "aws:ec2/getAmi:getAmi": {"id": "ami-0123456789abcdef0"},
 }
+
+ZONES = ("us-east-1e", "us-east-1a", "us-east-1b")
+OLD_ZONE = "us-east-1e"
+"""It has none of the types of today."""
+LOCAL_ZONE = "us-east-1-bos-1a"
+"""The account has opted in."""
 
 COMPUTED = {
     "aws:acm/certificate:Certificate": {"arn": "certificate"},
@@ -23,7 +28,6 @@ COMPUTED = {
     "aws:lb/loadBalancer:LoadBalancer": {"arn": "front", "dnsName": "front.aws", "zoneId": "elb"},
     "aws:lb/targetGroup:TargetGroup": {"arn": "webs"},
     "aws:route53/record:Record": {"fqdn": "{name}"},
-    "aws:ec2/subnet:Subnet": {"availabilityZone": "us-east-1a"},
     "aws:ec2/instance:Instance": {"privateIp": "10.0.1.10", "publicIp": "203.0.113.{number}"},
     "aws:ec2/eip:Eip": {"publicIp": "203.0.113.200"},
     "aws:ec2/keyPair:KeyPair": {"keyName": "{name}-key"},
@@ -46,6 +50,12 @@ class Cloud(mocks.Mocks):
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], list[tuple[str, str]]]:
         """Answer a look-up without complaints; one that is not in the table is an error."""
+        if args.token == "aws:index/getAvailabilityZones:getAvailabilityZones":
+            asked = [each["name"] for each in args.args["filters"]]
+            local = [] if "opt-in-status" in asked else [LOCAL_ZONE]
+            return {"names": [*local, *ZONES]}, []
+        if args.token == "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":
+            return _offerings(args.args["filters"][0]["values"]), []
         return INVOKES[args.token], []
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, object]]:
@@ -70,6 +80,16 @@ class Cloud(mocks.Mocks):
             added["instances"] = [{"endpoints": ["amqps://rabbitmq.example.internal:5671"]}]
         kind = args.typ.rpartition(":")[2].lower()
         return f"{kind}-{args.name}", {**args.inputs, **added}
+
+
+def _offerings(types: list[str]) -> dict[str, object]:
+    """Give the zones and the types there, in two lists as AWS does."""
+    there = [zone for zone in ZONES if zone != OLD_ZONE]
+    found = [(zone, each) for zone in there for each in types if "nowhere" not in each]
+    return {
+        "locations": [zone for zone, _ in found],
+        "instanceTypes": [each for _, each in found],
+    }
 
 
 def plain_inputs(value: Any) -> Any:

@@ -34,7 +34,7 @@ def _default_group(aws: Any, name: str, inputs: Inputs) -> Made:
 
 @makes("aws:ec2/subnet:Subnet")
 def _subnet(aws: Any, name: str, inputs: Inputs) -> Made:
-    zone = inputs.get("availabilityZone", "us-east-1a")
+    zone = inputs["availabilityZone"]
     subnet = aws.ec2.create_subnet(
         VpcId=inputs["vpcId"],
         CidrBlock=inputs["cidrBlock"],

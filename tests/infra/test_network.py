@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.topology import DOORS, ROLES
-from infra_stack import INGRESS, Resource, Stack, deployed
+from infra_stack import INGRESS, OPTIONS, VALID, Resource, Stack, deployed, execute
 
 # Pulumi and its AWS package take long to import on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -39,6 +39,31 @@ def test_network_has_the_addresses_of_the_design() -> None:
     assert vpc["enableDnsSupport"] is vpc["enableDnsHostnames"] is True
     assert (subnet["cidrBlock"], subnet["vpcId"]) == ("10.0.1.0/24", "vpc-vpc")
     assert subnet["mapPublicIpOnLaunch"] is True
+
+
+def test_subnets_are_in_zones_that_have_the_types_of_the_hosts_and_stay_there() -> None:
+    subnets = deployed(*OPTIONS).of("aws:ec2/subnet:Subnet")
+
+    assert {each.name: each.inputs["availabilityZone"] for each in subnets} == {
+        "public": "us-east-1a",
+        "public-2": "us-east-1b",
+        "inner-0": "us-east-1a",
+        "inner-1": "us-east-1b",
+    }
+    assert all(each.ignore_changes == ["availabilityZone"] for each in subnets)
+
+
+@pytest.mark.parametrize(
+    ("changes", "types"),
+    [
+        ({"instanceTypes": '{"celery": "c7i.nowhere"}'}, "c7i.nowhere, t3.small"),
+        ({"broker": "amazonmq", "brokerType": "mq.m7g.nowhere"}, "m7g.nowhere, t3.small"),
+    ],
+)
+def test_types_that_no_zone_has_together_stop_it(changes: dict[str, str], types: str) -> None:
+    error = execute(VALID | changes)["error"]
+
+    assert error.startswith(f"No zone of this region has all of {types}: choose other types")
 
 
 def test_subnet_reaches_the_internet() -> None:
