@@ -35,7 +35,9 @@ def make_bundle(checkout: Path = CHECKOUT, bundles: Path = BUNDLES) -> Bundle:
     try:
         commit = _git(checkout, "rev-parse", "HEAD").decode().strip()
         archive = _git(checkout, "archive", "--format=tar", commit)
-        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no")
+        # Stacks' configurations are for Pulumi alone, which `make deploy` has write them.
+        own = (".", ":(exclude)infra/Pulumi.*.yaml")
+        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *own)
     except (OSError, subprocess.CalledProcessError) as error:
         raise StackConfigError(
             f"{checkout} is no Git checkout ({error}); set gitUrl and gitCommit"
