@@ -209,16 +209,25 @@ sys.exit(not found)
 PYTHON
 }
 
+hash_files() { # Mounts have the same path in each version: by this Compose sees that one changed.
+    [ -d "$RELEASES/current/deploy/$ROLE" ] || return 0
+    cd "$RELEASES/current/deploy/$ROLE"
+    find . -type f -exec sha256sum {} + | sort | sha256sum | cut -c 1-16
+}
+
 write_environment() { # Root alone may read it; compose reads it as .env of its folder.
     begin "read the role's settings"
     mkdir -p "${SECRETS%/*}"
     install -m 0600 /dev/null "$SECRETS.new"
     patiently 300 read_environment >"$SECRETS.new"
+    local files
+    files=$(hash_files)
     cat >>"$SECRETS.new" <<EOF
 COMPOSE_PROJECT_NAME=celeriac
 CELERIAC_IMAGE=${IMAGE:-celeriac:$COMMIT}
 WORKER_HOSTNAME=$HOST
 RABBITMQ_NODE=$FULL_NAME
+ROLE_FILES=$files
 EOF
     mv "$SECRETS.new" "$SECRETS"
     ln -sfn "$SECRETS" "$RELEASES/current/.env"

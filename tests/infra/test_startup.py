@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
 import startup
 from celeriac.topology import ROLES
@@ -23,6 +24,7 @@ from host_machine import DISK, HostMachine
 from infra_stack import deployed
 from servers import missing
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden_settings.sh")
 COMMIT = "c0ffee" + "0" * 34
 SECRET = "Correcthorsebatterystaple"
@@ -139,6 +141,24 @@ def test_secrets_are_for_root_alone_and_in_no_log(machine: HostMachine) -> None:
     assert (machine.root / "opt/celeriac/current/.env").resolve() == file.resolve()
     assert SECRET not in done.stdout + done.stderr + machine.read("home/ubuntu/startup.log")
     assert SECRET not in machine.read("fake/calls")
+
+
+def test_changed_file_of_the_role_makes_another_container(machine: HostMachine) -> None:
+    machine.boot()
+    folder = machine.root / "opt/celeriac/current/deploy/redis"
+    start = machine.root / "usr/local/sbin/celeriac-start"
+    folder.mkdir(parents=True)
+    found = []
+    for text in ("one", "one", "two"):
+        (folder / "redis.conf").write_text(text)
+        machine.boot(start)
+        told = machine.read("etc/celeriac/celeriac.env")
+        found.append(re.findall(r"^ROLE_FILES=(\w+)$", told, re.MULTILINE))
+
+    assert found[0] == found[1] != found[2]
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for name in ("rabbitmq", "redis"):
+        assert services[name]["labels"] == {"celeriac.files": "${ROLE_FILES:-}"}
 
 
 def test_data_is_mounted_before_docker_is_installed(machine: HostMachine) -> None:
