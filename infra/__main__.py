@@ -128,14 +128,20 @@ if RABBITMQ.hosts[0] in addresses:
     )
 pulumi.export(
     "ssh",
-    {name: pulumi.Output.concat("ssh ubuntu@", address) for name, address in addresses.items()},
+    {
+        name: pulumi.Output.concat("ssh ", config.ssh_options, "ubuntu@", address)
+        for name, address in addresses.items()
+    },
 )
 pulumi.export(
     "ssm",
     {
-        name: pulumi.Output.concat("aws ssm start-session --target ", machine.instance_id)
+        name: pulumi.Output.concat(
+            "aws ssm start-session --region ", region, " --target ", machine.instance_id
+        )
         for name, machine in machines.items()
     },
 )
+pulumi.export("region", region)
 pulumi.export("version", release.told["commit"])
 pulumi.export("monthly_cost", costs.told(config, planned))

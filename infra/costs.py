@@ -26,13 +26,15 @@ HOUR_USD = {
     "t4g.medium": 0.0336,
     "t4g.large": 0.0672,
 }
-BROKER_HOUR_USD = {"mq.m7g.medium": 0.0816, "mq.m7g.large": 0.1632, "mq.m5.large": 0.288}
+BROKER_HOUR_USD = {"mq.m7g.medium": 0.0816, "mq.m7g.large": 0.1632}
 """What it stores comes on top."""
 DATABASE_HOUR_USD = {"db.t4g.micro": 0.016, "db.t4g.small": 0.032, "db.t4g.medium": 0.065}
 CACHE_HOUR_USD = {"cache.t4g.micro": 0.0128, "cache.t4g.small": 0.0256, "cache.t4g.medium": 0.052}
 ADDRESS_HOUR_USD = 0.005
 BALANCER_HOUR_USD = 0.0225
 """What it carries comes on top."""
+BALANCER_ADDRESSES = 2
+"""One in each of its zones."""
 DISK_GB_MONTH_USD = 0.08
 DATABASE_GB_MONTH_USD = 0.115
 ZONE_MONTH_USD = 0.50
@@ -51,7 +53,9 @@ def month_usd(config: StackConfig, hosts: Mapping[str, Role]) -> float | None:
 
 
 def _services_month_usd(config: StackConfig) -> float | None:
-    hourly, disks = BALANCER_HOUR_USD if config.domain else 0.0, 0.0
+    hourly = disks = 0.0
+    if config.domain:
+        hourly += BALANCER_HOUR_USD + BALANCER_ADDRESSES * ADDRESS_HOUR_USD
     if config.broker == "amazonmq":
         hourly += BROKER_HOUR_USD.get(config.broker_type, math.nan)
     if config.history == "postgres":
@@ -62,12 +66,22 @@ def _services_month_usd(config: StackConfig) -> float | None:
     return None if math.isnan(hourly) else hourly * HOURS + disks
 
 
+def _without_price(config: StackConfig, hosts: Mapping[str, Role]) -> list[str]:
+    wanted = {config.instance_types[role.name] for role in hosts.values()}
+    if config.broker == "amazonmq":
+        wanted.add(config.broker_type)
+    if config.history == "postgres":
+        wanted.add(config.database_class)
+    if config.results == "elasticache":
+        wanted.add(config.cache_type)
+    known = (HOUR_USD, BROKER_HOUR_USD, DATABASE_HOUR_USD, CACHE_HOUR_USD)
+    return sorted(wanted - {each for table in known for each in table})
+
+
 def told(config: StackConfig, hosts: Mapping[str, Role]) -> str:
     """Say the cost of a month in one line."""
     cost = month_usd(config, hosts)
     if cost is None:
-        services = {config.broker_type, config.database_class, config.cache_type}
-        types = sorted({*config.instance_types.values()} | services)
-        return f"unknown: the price of one of {types}"
+        return f"unknown: the price of {' and '.join(_without_price(config, hosts))}"
     less = ", less what spot workers save" if config.spot_workers else ""
     return f"about {cost:.0f} USD a month in us-east-1, without traffic{less}"

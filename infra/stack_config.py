@@ -1,6 +1,7 @@
 """What differs between stacks: Pulumi's configuration, read and checked before anything is made."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -25,6 +26,21 @@ RESULTS: tuple[Results, ...] = ("ec2", "elasticache")
 SMALL: dict[Architecture, str] = {"x86": "t3.small", "arm": "t4g.small"}
 """The type of every host unless `instanceTypes` says otherwise: 2 GB, enough to build the image."""
 
+DEFAULT_KEY = "~/.ssh/id_rsa.pub"
+"""SSH finds its private half by itself."""
+
+TYPE = r"[a-z][a-z0-9-]*\d[a-z0-9-]*\.[a-z0-9-]+"
+"""An instance type such as c7i.large; services put a word of their own before it."""
+ARM = re.compile(r"(a1|[a-z]+\d+g[a-z]*)\.")
+NOT_NITRO = re.compile(
+    r"(t[12]|m[1-4]|c[1-4]|cc2|cr1|r[34]|[hi][12]|hs1|i3|d2|f1|g[23]s?|p[23]|x1e?)\."
+)
+"""Families whose volumes have no name by which a host finds them.
+
+Source: Amazon EC2 instance types guide, "Instances built on the AWS Nitro System".
+"""
+DOMAIN = r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]"
+
 MAX_WORKERS = 50
 MAX_WEBS = 10
 SHORTEST_ADMIN_PREFIX = 8
@@ -44,12 +60,13 @@ class StackConfig:
     """The configuration of one stack. Sizes are in GB, networks in CIDR notation.
 
     `image` is pulled where it is set; the hosts build one from the source otherwise. The source is
-    this checkout unless `git_url` and `git_commit` name another.
+    this checkout unless `git_url` and `git_commit` name another. `ssh_options` choose the key.
     """
 
     admin_cidr: str
     public_cidrs: tuple[str, ...]
     public_key: str
+    ssh_options: str
     worker_count: int
     architecture: Architecture
     instance_types: Mapping[str, str]
@@ -82,10 +99,13 @@ def read_stack_config() -> StackConfig:
     admin_cidr = _admin_cidr(config.get("adminCidr"))
     architecture = _architecture(config.get("architecture") or "x86")
     git_url, git_commit = _git(config.get("gitUrl"), config.get("gitCommit"))
+    domain, domain_zone = _domain(config.get("domain"), config.get("domainZone"))
+    key_path = config.get("publicKeyPath") or DEFAULT_KEY
     return StackConfig(
         admin_cidr=admin_cidr,
         public_cidrs=_public_cidrs(config.get_object("publicCidrs"), admin_cidr),
-        public_key=_public_key(config.get("publicKeyPath") or "~/.ssh/id_rsa.pub"),
+        public_key=_public_key(key_path),
+        ssh_options=_ssh_options(key_path),
         worker_count=_number(config, "workerCount", 2, most=MAX_WORKERS),
         architecture=architecture,
         instance_types=_instance_types(config.get_object("instanceTypes"), architecture),
@@ -97,14 +117,14 @@ def read_stack_config() -> StackConfig:
         git_url=git_url,
         git_commit=git_commit,
         broker=_one_of("broker", config.get("broker"), BROKERS),
-        broker_type=config.get("brokerType") or "mq.m7g.medium",
+        broker_type=_type(config, "brokerType", "mq.m7g.medium", r"mq\.m7g\.[a-z0-9]+"),
         history=_one_of("history", config.get("history"), HISTORIES),
-        database_class=config.get("databaseClass") or "db.t4g.micro",
+        database_class=_type(config, "databaseClass", "db.t4g.micro", rf"db\.{TYPE}"),
         results=_one_of("results", config.get("results"), RESULTS),
-        cache_type=config.get("cacheType") or "cache.t4g.small",
+        cache_type=_type(config, "cacheType", "cache.t4g.small", rf"cache\.{TYPE}"),
         spot_workers=bool(config.get_bool("spotWorkers", False)),
-        domain=config.get("domain"),
-        domain_zone=config.get("domainZone") or (config.get("domain") or "").partition(".")[2],
+        domain=domain,
+        domain_zone=domain_zone,
         web_count=_web_count(config),
     )
 
@@ -128,7 +148,8 @@ def _public_cidrs(value: object, admin_cidr: str) -> tuple[str, ...]:
         return (admin_cidr,)
     if not isinstance(value, list) or not value:
         raise StackConfigError('publicCidrs is a list such as ["203.0.113.0/24"]')
-    return tuple(_network("publicCidrs", str(each)) for each in value)
+    # What is there twice would be made twice.
+    return tuple(dict.fromkeys(_network("publicCidrs", str(each)) for each in value))
 
 
 def _network(key: str, value: str) -> str:
@@ -152,6 +173,14 @@ def _public_key(path: str) -> str:
     if not key.startswith(("ssh-rsa ", "ssh-ed25519 ")):
         raise StackConfigError(f"{path} is no public key that EC2 takes (ssh-rsa or ssh-ed25519)")
     return key
+
+
+def _ssh_options(key_path: str) -> str:
+    """Name the private half to SSH, which expands ~ by itself; with a space behind."""
+    if key_path == DEFAULT_KEY:
+        return ""
+    private = key_path.removesuffix(".pub")
+    return f"-i {shlex.quote(private if private[0] == '~' else str(Path(private).absolute()))} "
 
 
 def _architecture(value: str) -> Architecture:
@@ -178,13 +207,48 @@ def _one_of(key: str, value: str | None, choices: tuple[Choice, ...]) -> Choice:
     raise StackConfigError(f"{key} is {value}; it is one of: {', '.join(choices)}")
 
 
+def is_arm(instance_type: str) -> bool:
+    """Tell whether a type of machine has processors of ARM, by the letter g of its family."""
+    return bool(ARM.match(instance_type))
+
+
 def _instance_types(value: object, architecture: Architecture) -> Mapping[str, str]:
     """Map each role to its instance type."""
     types = {role.name: SMALL[architecture] for role in topology.ROLES}
     wanted = value if isinstance(value, dict) else {}
     if value is not None and (not wanted or wanted.keys() - types.keys()):
         raise StackConfigError(f"instanceTypes maps roles ({', '.join(types)}) to instance types")
+    for role, each in wanted.items():
+        if not isinstance(each, str) or not re.fullmatch(TYPE, each):
+            raise StackConfigError(f"instanceTypes: {role} has {each}, which is no instance type")
+        if NOT_NITRO.match(each):
+            raise StackConfigError(
+                f"instanceTypes: {role} has {each}, which is too old: it is none of AWS's Nitro "
+                "system, as t3, c5, m5 and all that came after them are"
+            )
+        if is_arm(each) != (architecture == "arm"):
+            raise StackConfigError(
+                f"instanceTypes: {role} has {each}, which is not of the architecture {architecture}"
+            )
     return types | wanted
+
+
+def _type(config: pulumi.Config, key: str, default: str, pattern: str) -> str:
+    value = config.get(key) or default
+    if not re.fullmatch(pattern, value):
+        raise StackConfigError(f"{key} is {value}; it is one such as {default}")
+    return value
+
+
+def _domain(domain: str | None, zone: str | None) -> tuple[str | None, str]:
+    if not domain:
+        return None, ""
+    if not re.fullmatch(DOMAIN, domain):
+        raise StackConfigError(f"domain is {domain}; it is a name such as celeriac.example.org")
+    zone = zone or domain.partition(".")[2]
+    if domain != zone and not domain.endswith(f".{zone}"):
+        raise StackConfigError(f"domainZone is {zone}, in which {domain} is not")
+    return domain, zone
 
 
 def _number(

@@ -25,7 +25,8 @@ def _cost(stack: Stack) -> float:
     disks_gb = sum(host["rootBlockDevice"]["volumeSize"] for host in hosts)
     disks_gb += sum(each.inputs["size"] for each in stack.of("aws:ebs/volume:Volume"))
     hourly = sum(HOUR_USD[host["instanceType"]] + ADDRESS_HOUR_USD for host in hosts)
-    hourly += BALANCER_HOUR_USD * len(stack.of("aws:lb/loadBalancer:LoadBalancer"))
+    for balancer in stack.of("aws:lb/loadBalancer:LoadBalancer"):
+        hourly += BALANCER_HOUR_USD + ADDRESS_HOUR_USD * len(balancer.inputs["subnets"])
     for cache in stack.of("aws:elasticache/replicationGroup:ReplicationGroup"):
         hourly += CACHE_HOUR_USD[cache.inputs["nodeType"]] * cache.inputs["numCacheClusters"]
     for broker in stack.of("aws:mq/broker:Broker"):
@@ -42,3 +43,9 @@ def test_cost_of_a_month_is_that_of_what_is_made(options: tuple[tuple[str, str],
     stack = deployed(*options)
 
     assert stack.outputs["monthly_cost"].startswith(f"about {_cost(stack):.0f} USD a month")
+
+
+def test_type_without_a_price_is_named_and_no_other() -> None:
+    cost = deployed(("instanceTypes", '{"celery": "c7i.large"}')).outputs["monthly_cost"]
+
+    assert cost == "unknown: the price of c7i.large"

@@ -223,8 +223,13 @@ def test_outputs_lead_to_every_host() -> None:
     assert outputs["flask_url"] == "http://203.0.113.200:5000"
     assert outputs["flower_url"] == f"http://{outputs['flower-ec2_public_ip']}:5555"
     assert outputs["rabbitmq_url"] == f"http://{outputs['rabbitmq-ec2_public_ip']}:15672"
-    assert outputs["ssh"]["redis-ec2"] == f"ssh ubuntu@{outputs['redis-ec2_public_ip']}"
+    assert outputs["ssh"]["redis-ec2"] == (
+        f"ssh -i {KEY.with_suffix('')} ubuntu@{outputs['redis-ec2_public_ip']}"
+    )
     assert outputs["ssm"].keys() == hosts.keys()
+    assert outputs["ssm"]["redis-ec2"] == (
+        "aws ssm start-session --region us-east-1 --target instance-redis-ec2"
+    )
 
 
 def test_preview_knows_no_address_yet() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pulumi
 import pytest
@@ -66,6 +67,14 @@ def test_instance_types_are_by_role() -> None:
         ("rootVolumeGb", "8", "rootVolumeGb is a number from 16"),
         ("architecture", "mips", "one of: x86, arm"),
         ("instanceTypes", '{"web": "t3.small"}', "maps roles"),
+        ("instanceTypes", '{"celery": 3}', "celery has 3, which is no instance type"),
+        ("instanceTypes", '{"redis": "t2.small"}', "redis has t2.small, which is too old"),
+        ("instanceTypes", '{"celery": "t4g.small"}', "not of the architecture x86"),
+        ("brokerType", "mq.m5.large", "brokerType is mq.m5.large; it is one such as mq.m7g.medium"),
+        ("databaseClass", "t4g.micro", "such as db.t4g.micro"),
+        ("cacheType", "t4g.small", "such as cache.t4g.small"),
+        ("domain", "https://celeriac.example.org/", "a name such as"),
+        ("domain", "localhost", "a name such as"),
         ("webCount", "2", "needs a domain"),
         ("results", "memcached", "one of: ec2, elasticache"),
         ("broker", "kafka", "one of: ec2, cluster3, amazonmq"),
@@ -79,6 +88,34 @@ def test_wrong_value_is_told(key: str, value: str, message: str) -> None:
 
     with pytest.raises(StackConfigError, match=message):
         read_stack_config()
+
+
+def test_zone_must_be_one_of_the_domain() -> None:
+    _configure(domain="celeriac.example.org", domainZone="example.com")
+
+    with pytest.raises(StackConfigError, match=r"domainZone is example\.com"):
+        read_stack_config()
+
+
+def test_hosts_of_arm_have_types_of_arm() -> None:
+    _configure(architecture="arm", instanceTypes=json.dumps({"celery": "c7i.large"}))
+
+    with pytest.raises(StackConfigError, match="not of the architecture arm"):
+        read_stack_config()
+
+
+def test_network_that_is_named_twice_is_there_once() -> None:
+    _configure(publicCidrs='["203.0.113.0/24", "203.0.113.0/24"]')
+
+    assert read_stack_config().public_cidrs == ("203.0.113.0/24",)
+
+
+def test_ssh_is_told_the_key_unless_it_looks_for_it_by_itself(tmp_path: Path) -> None:
+    key = tmp_path / "my key.pub"
+    key.write_text(KEY.read_text())
+    _configure(publicKeyPath=str(key))
+
+    assert read_stack_config().ssh_options == f"-i '{tmp_path}/my key' "
 
 
 def test_short_commit_is_refused() -> None:
