@@ -115,8 +115,10 @@ class Host(pulumi.ComponentResource):
         return pulumi.ResourceOptions(
             parent=self,
             depends_on=[args.network.ready, args.identity.policy, *args.depends_on],
-            # A newer image of the system is no reason to replace a host.
-            ignore_changes=[] if args.config.ami else ["ami"],
+            # Neither a newer image of the system nor somebody's other key replaces hosts.
+            ignore_changes=["key_name", *([] if args.config.ami else ["ami"])],
+            # AWS cannot stop a spot machine to give it another type.
+            replace_on_changes=["instance_type"] if self._is_spot(args) else [],
             # Its data cannot be on two machines at once.
             delete_before_replace=keeps_data(self._name, args.role),
         )

@@ -49,6 +49,7 @@ class Recorder(mocks.MockMonitor):
                 dependencies=sorted(request.dependencies),
                 protect=request.protect,
                 ignore_changes=list(request.ignoreChanges),
+                replace_on_changes=list(request.replaceOnChanges),
                 delete_before_replace=request.deleteBeforeReplace,
             )
         )

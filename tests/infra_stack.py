@@ -47,6 +47,7 @@ class Resource:
     dependencies: list[str]
     protect: bool
     ignore_changes: list[str]
+    replace_on_changes: list[str]
     delete_before_replace: bool
 
 

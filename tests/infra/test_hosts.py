@@ -69,8 +69,10 @@ def test_what_must_last_is_on_volumes_that_outlive_their_host() -> None:
         assert attached[f"instance-{host.name}"]["stopInstanceBeforeDetaching"] is True
 
 
-def test_newer_image_of_the_system_replaces_no_host(stack: Stack) -> None:
-    assert all(host.ignore_changes == ["ami"] for host in stack.instances().values())
+def test_neither_newer_image_of_the_system_nor_another_key_replaces_a_host(stack: Stack) -> None:
+    ignored = [host.ignore_changes for host in stack.instances().values()]
+
+    assert all(each == ["keyName", "ami"] for each in ignored)
 
 
 def test_changed_start_up_script_replaces_its_host(stack: Stack) -> None:

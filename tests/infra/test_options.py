@@ -274,3 +274,4 @@ def test_workers_alone_are_on_spot(stack: Stack) -> None:
         options = host.inputs["instanceMarketOptions"]
         assert options["marketType"] == "spot"
         assert options["spotOptions"]["instanceInterruptionBehavior"] == "terminate"
+        assert host.replace_on_changes == ["instanceType"], "AWS cannot stop it"
