@@ -163,7 +163,7 @@ PYTHON
 fetch_release() {
     begin "ask which version to run"
     patiently 300 read_release >"$STATE/release.new"
-    if [ -e "$STATE/refused" ] && grep -qxFf "$STATE/refused" "$STATE/release.new"; then
+    if [ -e "$STATE/refused" ] && [ "$(grep -E '^(COMMIT|IMAGE)=' "$STATE/release.new")" = "$(cat "$STATE/refused")" ]; then
         begin "keep the version before: this one was not healthy"
         cp "$STATE/release.good" "$STATE/release.new"
     fi

@@ -49,6 +49,7 @@ STAND_INS = {
         case "$*" in
         *--images*) if [[ "$*" == *redis* ]]; then echo redis:8.0; else cat "$FAKE/image"; fi ;;
         *--wait*) ! grep -qFf "$FAKE/sick" "$ROOT/etc/celeriac/celeriac.env" ;;
+        *prune*) ;;
         image*) grep -qx "$3" "$FAKE/built" ;;
         *build*) cat "$FAKE/image" >>"$FAKE/built" ;;
         esac
@@ -165,6 +166,7 @@ class HostMachine:
             "FAKE": str(self.fake),
             "ROOT": str(self.root),
             "DEADLINE_S": "1",
+            "READY_WITHIN_S": "0",
         }
         return subprocess.run(
             command,

@@ -415,7 +415,7 @@ def test_host_that_went_back_does_not_go_further_back(machine: HostMachine) -> N
     machine.roll("back")
 
     assert machine.roll("back").returncode != 0
-    assert machine.read("var/lib/celeriac/refused") == f"COMMIT={NEW}\n"
+    assert machine.read("var/lib/celeriac/refused").startswith(f"COMMIT={NEW}\n")
     assert _runs(machine) == OLD
 
 
@@ -444,12 +444,59 @@ def test_host_that_never_learnt_which_version_refuses_none(machine: HostMachine)
 
 
 @linux
-def test_host_that_was_never_healthy_does_not_say_that_it_went_back(machine: HostMachine) -> None:
+@pytest.mark.parametrize(("sick", "code"), [("", 0), (f"{NEW}\n", 2)], ids=["healthy", "not"])
+def test_host_that_was_never_healthy_takes_a_version_and_has_no_way_back(
+    machine: HostMachine, sick: str, code: int
+) -> None:
     (machine.root / "var/lib/celeriac/release.good").unlink()
     _release(machine, NEW)
 
-    assert machine.roll("forward").returncode == 1
-    assert _runs(machine) == OLD
+    assert machine.roll("forward").returncode == code
+    assert _runs(machine) == NEW
+
+
+@linux
+def test_host_is_ready_once_its_start_has_ended_well(machine: HostMachine) -> None:
+    assert machine.roll("ready").returncode == 0
+
+    state = machine.root / "var/lib/celeriac"
+    (state / "ready").unlink()
+    (state / "failed").write_text("failed with exit code 1: install Docker\n")
+    done = machine.roll("ready")
+
+    assert done.returncode == 1
+    assert "install Docker" in done.stderr
+
+
+@linux
+def test_version_that_stays_leaves_nothing_of_others_on_the_disk(machine: HostMachine) -> None:
+    _release(machine, NEW)
+    machine.roll("forward")
+
+    assert machine.roll("keep").returncode == 0
+    assert _runs(machine) == NEW
+    assert sorted(each.name for each in (machine.root / "opt/celeriac").iterdir()) == [
+        NEW,
+        "current",
+    ]
+    assert machine.calls("docker")[0] == "image prune --all --force"
+
+
+@linux
+def test_good_image_of_a_commit_whose_image_was_refused_is_taken_at_a_boot(
+    machine: HostMachine,
+) -> None:
+    def name(image: str) -> None:
+        machine.tell({"commit": OLD, "image": image}, {"RABBITMQ_CELERY_PASSWORD": "a"})
+
+    name("bad")
+    (machine.fake / "sick").write_text("IMAGE=bad\n")
+    assert machine.roll("forward").returncode == 3
+    name("good")
+
+    machine.boot(machine.root / "usr/local/sbin/celeriac-start")
+
+    assert "CELERIAC_IMAGE=good\n" in machine.read("etc/celeriac/celeriac.env")
 
 
 def test_without_pulumi_it_is_told_how_to_get_it(
