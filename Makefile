@@ -117,7 +117,7 @@ bench: $(VENV)/.dev assets ## Measure: B=live (viewers), B=history (a million ru
 
 .PHONY: deploy rollout destroy
 deploy: $(VENV)/.infra ## Make six hosts on AWS by Pulumi and start everything there, e.g. make deploy STACK=prod
-	@$(BIN)/python infra/deploy.py up $(or $(STACK),dev)
+	@$(BIN)/python infra/deploy.py up $(or $(STACK),dev) $(or $(VIA),ssh)
 
 rollout: $(VENV)/.infra ## Bring this checkout's version to the hosts, one after another, and back where it is not healthy; VIA=ssm without SSH
 	@$(BIN)/python infra/rollout.py $(or $(STACK),dev) $(or $(VIA),ssh)

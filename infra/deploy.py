@@ -1,87 +1,68 @@
 """`make deploy` and `make destroy`: Pulumi's program, and what comes before and after it.
 
-python infra/deploy.py up STACK | down STACK
+python infra/deploy.py up STACK [ssh | ssm] | down STACK
 """
 
-import json
 import os
-import shlex
 import shutil
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from celeriac.topology import FLASK
+import loss
+from first_steps import TRY, first_sign_in
+from pulumi_cli import (
+    DeployError,
+    configured,
+    outputs,
+    pulumi,
+    require_pulumi,
+    resources,
+    select,
+)
+from remains import remains
+from rollout import in_order, roll_out
+from transport import TRANSPORTS, instance, require, wait_until_ready
 
-INFRA = Path(__file__).parent
 OWN_ADDRESS = "https://checkip.amazonaws.com"
-HEALTH_DEADLINE_S = 45 * 60
+PAGE_DEADLINE_S = 10 * 60
+"""The hosts are ready then; a new name of a load balancer takes some minutes to be known."""
 PAUSE_S = 10
-ADMINISTRATOR = "admin"
 
-NO_PULUMI = (
-    "Pulumi is not installed, and deploying needs its command line: "
-    "https://www.pulumi.com/docs/install. Then run `pulumi login --local`, or log in to where your "
-    "team keeps its state, and try again. See docs/deploy-aws.md."
+SIGN_IN = (
+    "Whoever becomes the first administrator opens a session on flask-ec2, and there: "
+    "cd /opt/celeriac/current && "
+    "sudo docker compose --profile flask exec flask celeriac users add admin --role admin"
 )
 
 
-class DeployError(Exception):
-    """Something that a person has to mend; the message says what."""
-
-
-def pulumi(*command: str, stack: str) -> None:
-    """Run Pulumi's command line on a stack, with its output for people to see.
-
-    Raises:
-        DeployError: it failed.
-    """
-    if subprocess.run(["pulumi", "-C", INFRA, *command, "--stack", stack], check=False).returncode:
-        raise DeployError(f"`pulumi {' '.join(command)}` failed; its reason stands above")
-
-
-def answer(*command: str | Path) -> str | None:
-    """Give what a command prints, or nothing when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def up(stack: str) -> None:
-    """Make the stack, wait until it is healthy, run one task on it, and tell where it is."""
+def up(stack: str, via: str = "ssh") -> None:
+    """Make or change the stack, wait until it is healthy, run one task on it, tell where it is."""
+    require(via)
     select(stack)
     allow_own_address(stack)
+    before = resources(stack)
+    loss.refuse(stack, before)
     # What AWS has taken away, such as a spot machine, is made again.
     pulumi("up", "--yes", "--refresh", stack=stack)
     found = outputs(stack)
-    for url in (f"{found['flask_url']}/readyz", found["flower_url"], found.get("rabbitmq_url")):
-        # Amazon MQ shows its pages within the VPC alone.
-        if url:
-            wait_for(url)
-    link = first_sign_in(found)
-    run_a_task(found)
-    tell(found, link)
-
-
-def outputs(stack: str) -> dict[str, Any]:
-    """Give what the program exports."""
-    found = answer("pulumi", "-C", INFRA, "stack", "output", "--json", "--stack", stack)
-    return cast(dict[str, Any], json.loads(found or "{}"))
-
-
-def select(stack: str) -> None:
-    """Select the stack, or begin it.
-
-    Raises:
-        DeployError: Pulumi cannot, such as without a login.
-    """
-    command = ("pulumi", "-C", str(INFRA), "stack", "select", "--create", stack)
-    if subprocess.run(command, check=False).returncode:
-        raise DeployError(f"Pulumi cannot open the stack {stack}; its reason stands above")
+    transport = TRANSPORTS[via](found)
+    hosts = in_order(found["ssh"])
+    wait_until_ready(hosts, transport)
+    if via == "ssh":
+        look_at_pages(found)
+    tell_sign_in(found, via)
+    # New hosts have read everything; those that were there may have been told something else.
+    known = {each.get("id") for each in before}
+    stayed = [host for host in hosts if instance(found, host) in known]
+    if stayed:
+        roll_out(stayed, transport, lambda: TRY[via](found))
+    else:
+        TRY[via](found)
+    tell(found)
 
 
 def allow_own_address(stack: str) -> None:
@@ -90,7 +71,7 @@ def allow_own_address(stack: str) -> None:
     Raises:
         DeployError: its address is not to be had.
     """
-    if answer("pulumi", "-C", INFRA, "config", "get", "adminCidr", "--stack", stack):
+    if configured("adminCidr", stack):
         return
     try:
         with urllib.request.urlopen(OWN_ADDRESS, timeout=20) as response:
@@ -99,6 +80,19 @@ def allow_own_address(stack: str) -> None:
         raise DeployError(f"{OWN_ADDRESS} does not tell this machine's address: {error}") from None
     print(f"SSH, Flower and RabbitMQ's pages will be open to you alone: adminCidr is {cidr}")
     pulumi("config", "set", "adminCidr", cidr, stack=stack)
+
+
+def look_at_pages(outputs: Mapping[str, Any]) -> None:
+    """Wait until web, Flower and RabbitMQ's pages are served.
+
+    Raises:
+        DeployError: one of them was not in time.
+    """
+    wait_for(f"{outputs['flask_url']}/readyz", "publicCidrs")
+    wait_for(outputs["flower_url"], "adminCidr")
+    # Amazon MQ shows its pages within the VPC alone.
+    if "rabbitmq_url" in outputs:
+        wait_for(outputs["rabbitmq_url"], "adminCidr")
 
 
 def answers(url: str) -> bool:
@@ -112,8 +106,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_for(url: str, deadline_s: float = HEALTH_DEADLINE_S) -> None:
-    """Wait until a page is served: hosts install Docker and build the image first.
+def wait_for(url: str, open_to: str, deadline_s: float = PAGE_DEADLINE_S) -> None:
+    """Wait until a page is served, which is open to the networks of a key of the configuration.
 
     Raises:
         DeployError: it was not in time.
@@ -123,80 +117,27 @@ def wait_for(url: str, deadline_s: float = HEALTH_DEADLINE_S) -> None:
     while not answers(url):
         if time.monotonic() > end:
             raise DeployError(
-                f"{url} does not answer. Look into /home/ubuntu/startup.log of its host: "
-                "`pulumi -C infra stack output ssh` has the way there."
+                f"{url} does not answer this machine, though its host is ready. This machine's "
+                f"address must be in {open_to}; VIA=ssm asks no page"
             )
         time.sleep(PAUSE_S)
 
 
-def instance(outputs: Mapping[str, Any], host: str) -> str:
-    """Give the identifier of a host's instance."""
-    return shlex.split(outputs["ssm"][host])[-1]
+def tell_sign_in(outputs: Mapping[str, Any], via: str) -> None:
+    """Print at once how somebody signs in first: the link is made once."""
+    if via == "ssm":
+        # A link would be in what AWS keeps of commands.
+        print(SIGN_IN)
+    elif link := first_sign_in(outputs):
+        print(f"Become the first administrator, once and within a day: {link}", flush=True)
 
 
-def ssh_options(outputs: Mapping[str, Any], host: str) -> list[str]:
-    """Have SSH know a host by its instance: one that replaces it may have the same address."""
-    known_as = f"HostKeyAlias={instance(outputs, host)}"
-    return ["-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=20", "-o", known_as]
-
-
-def celeriac(outputs: Mapping[str, Any], *command: str) -> str | None:
-    """Run Celeriac's command line on the web's host, by SSH."""
-    remote = "sudo docker compose --project-directory /opt/celeriac/current exec -T flask celeriac"
-    host = FLASK.hosts[0]
-    address = f"ubuntu@{outputs[f'{host}_public_ip']}"
-    return answer("ssh", *ssh_options(outputs, host), address, " ".join([remote, *command]))
-
-
-def first_sign_in(outputs: Mapping[str, Any]) -> str | None:
-    """Make the first administrator; give the link by which they choose a password, once."""
-    made = celeriac(outputs, "users", "add", ADMINISTRATOR, "--role", "admin", "--json")
-    return cast(str, json.loads(made)["link"]) if made else None
-
-
-def run_a_task(outputs: Mapping[str, Any]) -> None:
-    """Have a worker reverse a text, asked through the public address.
-
-    Raises:
-        DeployError: no worker did it.
-    """
-    made = celeriac(
-        outputs, "tokens", "create", ADMINISTRATOR, "--label", "deployment", "--days", "1",
-        "--role", "operator", "--json",
-    )  # fmt: skip
-    if made is None:
-        print("No task was tried: this machine cannot reach flask-ec2 by SSH, or admin is no more")
-        return
-    token = json.loads(made)
-    request = urllib.request.Request(  # noqa: S310 # The stack's own.
-        f"{outputs['flask_url']}/api/v1/tasks/text.reverse/runs",
-        json.dumps({"args": {"text": "celeriac"}}).encode(),
-        {
-            "Authorization": f"Bearer {token['token']}",
-            "Content-Type": "application/json",
-            "Prefer": "wait=60",
-        },
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=90) as response:  # noqa: S310
-            run = json.load(response)
-    except (OSError, ValueError) as error:
-        raise DeployError(f"The web took no task: {error}") from None
-    finally:
-        celeriac(outputs, "tokens", "revoke", token["id"])
-    if run.get("state") != "SUCCESS":
-        raise DeployError(f"No worker executed the task that was tried: {run}")
-    print(f"A task was run: text.reverse, {run['result']!r}, by {run.get('worker')}")
-
-
-def tell(outputs: Mapping[str, Any], link: str | None) -> None:
+def tell(outputs: Mapping[str, Any]) -> None:
     """Print where everything is."""
     print()
     for key, value in sorted(outputs.items()):
         if isinstance(value, str):
             print(f"{key:24} {value}")
-    if link:
-        print(f"\nBecome the first administrator, once and within a day: {link}")
 
 
 def down(stack: str, typed: Callable[[str], str] = input) -> None:
@@ -206,48 +147,38 @@ def down(stack: str, typed: Callable[[str], str] = input) -> None:
         DeployError: nobody has confirmed it, or something remains.
     """
     question = f"All hosts and all data of {stack} will be gone for good. Type its name: "
-    if (os.environ.get("CONFIRM") or typed(question)) != stack:
+    if (os.environ.get("CONFIRM") or _asked(typed, question)) != stack:
         raise DeployError("Nothing was removed")
     # Volumes are protected from every command but this one.
     pulumi("state", "unprotect", "--all", "--yes", stack=stack)
     pulumi("destroy", "--yes", stack=stack)
     if shutil.which("aws") is None:
         print("Whether something remains was not checked: that needs AWS's command line, aws")
-    elif left := remains(stack):
-        raise DeployError("These remain, and cost money:\n" + "\n".join(left))
+    elif left := remains(stack, configured("aws:region", stack)):
+        raise DeployError(
+            "These have the stack's tags, and may cost money (AWS tells for some minutes of what "
+            "is gone already: run `make destroy` again later):\n" + "\n".join(left)
+        )
     else:
         print(f"Nothing with the tags of {stack} remains")
 
 
-def remains(stack: str) -> list[str]:
-    """Give what still has the stack's tags; instances that have ended have them for a while.
-
-    Raises:
-        DeployError: AWS does not answer.
-    """
-    tagged = answer(
-        "aws", "resourcegroupstaggingapi", "get-resources", "--output", "text",
-        "--tag-filters", "Key=Project,Values=celeriac", f"Key=Stack,Values={stack}",
-        "--query", "ResourceTagMappingList[].[ResourceARN]",
-    )  # fmt: skip
-    running = answer(
-        "aws", "ec2", "describe-instances", "--output", "text",
-        "--filters", "Name=tag:Project,Values=celeriac", f"Name=tag:Stack,Values={stack}",
-        "Name=instance-state-name,Values=pending,running,stopping,stopped",
-        "--query", "Reservations[].Instances[].[InstanceId]",
-    )  # fmt: skip
-    if tagged is None or running is None:
-        raise DeployError("AWS does not tell what remains: see `aws sts get-caller-identity`")
-    return [each for each in tagged.split() if ":instance/" not in each] + running.split()
+def _asked(typed: Callable[[str], str], question: str) -> str:
+    try:
+        return typed(question)
+    except EOFError:
+        raise DeployError("Nothing was removed: nobody is there to type; set CONFIRM") from None
 
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; give the exit code."""
-    what, stack = arguments
+    what, stack, *via = arguments
     try:
-        if shutil.which("pulumi") is None:
-            raise DeployError(NO_PULUMI)
-        {"up": up, "down": down}[what](stack)
+        require_pulumi()
+        if what == "up":
+            up(stack, *via)
+        else:
+            down(stack)
     except DeployError as error:
         print(error, file=sys.stderr)
         return 1

@@ -37,3 +37,12 @@ def planned_hosts(config: StackConfig) -> dict[str, Role]:
     if config.results == "elasticache":
         del others[REDIS.hosts[0]]
     return others | brokers | webs | workers
+
+
+def holders_of_data(broker: str, results: str, history: str) -> set[str]:
+    """Give the names of volumes and services that keep data, by options; empty: the default."""
+    brokers = (*RABBITMQ.hosts, *(FURTHER_BROKERS if broker == "cluster3" else ()))
+    found = {f"{host}-data" for host in FLASK.hosts}
+    found |= {"rabbitmq"} if broker == "amazonmq" else {f"{host}-data" for host in brokers}
+    found |= {"redis"} if results == "elasticache" else {f"{host}-data" for host in REDIS.hosts}
+    return found | ({"history"} if history == "postgres" else set())

@@ -16,11 +16,15 @@ UNREACHED = 255
 """The exit code of a command of which nothing is known, as ssh has it."""
 
 
-def run_command(instance: str, lines: Sequence[str]) -> int:
-    """Run a script as root on an instance, by its identifier; give its exit code."""
+def run_command(instance: str, lines: Sequence[str], region: str | None = None) -> int:
+    """Run a script as root on an instance, by its identifier; give its exit code.
+
+    Without a region it is looked for where AWS's command line looks.
+    """
+    where = ("--region", region) if region else ()
     parameters = {"commands": lines, "executionTimeout": [str(LONGEST_S)]}
     command = _aws(
-        "send-command", "--document-name", DOCUMENT, "--instance-ids", instance,
+        "send-command", *where, "--document-name", DOCUMENT, "--instance-ids", instance,
         "--parameters", json.dumps(parameters), "--query", "Command.CommandId",
     )  # fmt: skip
     if not command:
@@ -29,7 +33,7 @@ def run_command(instance: str, lines: Sequence[str]) -> int:
     while time.monotonic() < end:
         time.sleep(PAUSE_S)
         told = _aws(
-            "get-command-invocation", "--instance-id", instance, "--command-id", command,
+            "get-command-invocation", *where, "--instance-id", instance, "--command-id", command,
             "--query", "[Status,ResponseCode]",
         )  # fmt: skip
         if told and told.split()[0] not in ON_THE_WAY:

@@ -12,12 +12,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
-import deploy
+import first_steps
 import rollout
 import run_command
+import transport
 from celeriac.topology import ROLES
 from host_machine import HostMachine
 from infra_stack import deployed
+from pulumi_cli import DeployError
 
 # A machine's starts are many processes, and Pulumi takes long to import, on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -63,7 +65,7 @@ class Hosts:
 
 
 def _fails() -> None:
-    raise deploy.DeployError("No worker executed the task that was tried")
+    raise DeployError("No worker executed the task that was tried")
 
 
 def test_workers_take_a_version_before_the_web_and_one_at_a_time() -> None:
@@ -85,7 +87,7 @@ def test_further_hosts_come_with_their_role() -> None:
 def test_version_that_a_host_refuses_reaches_no_other_and_leaves_those_before() -> None:
     hosts = Hosts(worker1_forward=3)
 
-    with pytest.raises(deploy.DeployError, match=r"worker1-ec2 was not healthy.*run the version"):
+    with pytest.raises(DeployError, match=r"worker1-ec2 was not healthy.*run the version"):
         rollout.roll_out(IN_ORDER, hosts, lambda: None)
 
     assert hosts.asked[3:] == [("redis-ec2", "back"), ("rabbitmq-ec2", "back")]
@@ -95,7 +97,7 @@ def test_version_that_a_host_refuses_reaches_no_other_and_leaves_those_before() 
 def test_host_of_which_nobody_knows_what_it_runs_is_told_as_such(code: int) -> None:
     hosts = Hosts(rabbitmq_forward=code)
 
-    with pytest.raises(deploy.DeployError, match=rf"code {code}\).*startup\.log.*No other host"):
+    with pytest.raises(DeployError, match=rf"code {code}\).*startup\.log.*No other host"):
         rollout.roll_out(IN_ORDER, hosts, lambda: None)
 
     assert hosts.asked == [("rabbitmq-ec2", "forward")]
@@ -104,7 +106,7 @@ def test_host_of_which_nobody_knows_what_it_runs_is_told_as_such(code: int) -> N
 def test_version_with_which_no_task_runs_goes_back_everywhere() -> None:
     hosts = Hosts()
 
-    with pytest.raises(deploy.DeployError, match="No worker executed"):
+    with pytest.raises(DeployError, match="No worker executed"):
         rollout.roll_out(IN_ORDER, hosts, _fails)
 
     assert hosts.asked[6:] == [(host, "back") for host in reversed(IN_ORDER)]
@@ -113,16 +115,26 @@ def test_version_with_which_no_task_runs_goes_back_everywhere() -> None:
 def test_host_that_does_not_go_back_is_named_and_the_others_go() -> None:
     hosts = Hosts(flower_back=1)
 
-    with pytest.raises(deploy.DeployError, match="did not go back: flower-ec2"):
+    with pytest.raises(DeployError, match="did not go back: flower-ec2"):
         rollout.roll_out(IN_ORDER, hosts, _fails)
 
     assert len(hosts.asked) == 12
 
 
+def test_rollout_that_is_broken_off_says_which_hosts_have_the_version() -> None:
+    def stop_at(host: str, direction: str) -> int:
+        if host == "worker1-ec2":
+            raise KeyboardInterrupt
+        return 0
+
+    with pytest.raises(DeployError, match=r"new version: rabbitmq-ec2, redis-ec2; not .*worker1"):
+        rollout.roll_out(IN_ORDER, stop_at, lambda: None)
+
+
 def test_host_that_does_not_know_that_the_version_stays_is_named() -> None:
     hosts = Hosts(redis_keep=255)
 
-    with pytest.raises(deploy.DeployError, match="do not know that it stays: redis-ec2"):
+    with pytest.raises(DeployError, match="do not know that it stays: redis-ec2"):
         rollout.roll_out(IN_ORDER, hosts, lambda: None)
 
     assert len(hosts.asked) == 12
@@ -162,11 +174,11 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         file.write_text(
             f'#!/bin/bash\necho "{program} $*" >>{tmp_path}/calls\n'
             f'case "$*" in *"stack output"*) cat {tmp_path}/outputs ;;\n'
-            f'*"bash -s"*) cmp - {rollout.HOST_SCRIPT} ;; esac\n'
+            f'*"bash -s"*) cmp - {transport.HOST_SCRIPT} ;; esac\n'
         )
         file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(deploy, "run_a_task", lambda _: None)
+    monkeypatch.setitem(first_steps.TRY, "ssh", lambda _: None)
     monkeypatch.setattr(run_command, "PAUSE_S", 0)
     _answer_by_ssm(tmp_path, "Success 0")
     yield tmp_path / "calls"
@@ -196,7 +208,7 @@ def test_rollout_publishes_the_version_and_sends_each_host_its_script(
     assert rollout.main(["dev", "ssh"]) == 0
 
     calls = commands.read_text().splitlines()
-    assert calls[1].endswith(
+    assert calls[2].endswith(
         "up --yes --target **celeriac:infra:Release** "
         "--target **aws:ssm/parameter:Parameter::release "
         "--target **aws:iam/rolePolicy:RolePolicy** --stack dev"
@@ -218,9 +230,9 @@ def test_rollout_by_ssm_sends_each_host_the_same_script_and_needs_no_ssh(
     scripts = lines[: len(IN_ORDER)] + lines[-len(IN_ORDER) :]
     directions = [each[0].split(" <<")[0].split()[-1] for each in scripts]
     assert calls == [f"aws i-{host}" for host in [*IN_ORDER, "flask-ec2", *IN_ORDER]]
-    assert all(each[1:-1] == rollout.HOST_SCRIPT.read_text().splitlines() for each in scripts)
+    assert all(each[1:-1] == transport.HOST_SCRIPT.read_text().splitlines() for each in scripts)
     assert directions == ["forward"] * len(IN_ORDER) + ["keep"] * len(IN_ORDER)
-    assert lines[len(IN_ORDER)] == [rollout.TRY_A_TASK]
+    assert lines[len(IN_ORDER)] == [first_steps.TRY_A_TASK]
     assert "All hosts run the new version" in capsys.readouterr().out
 
 
@@ -258,10 +270,25 @@ def test_command_by_ssm_is_waited_for_and_gives_its_exit_code(
     assert run_command.run_command("i-1", ["true"]) == code
 
 
+def test_command_by_ssm_goes_to_the_region_of_the_stack(commands: Path) -> None:
+    outputs = {"ssm": {"a": "aws ssm start-session --target i-a"}, "region": "eu-west-1"}
+
+    transport.ssm(outputs)("a", "keep")
+
+    assert _sent(commands.parent)[0]["--region"] == "eu-west-1"
+
+
+def test_stack_without_hosts_is_told(commands: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (commands.parent / "outputs").write_text("{}")
+
+    assert rollout.main(["dev", "ssh"]) == 1
+    assert "has no hosts yet" in capsys.readouterr().err
+
+
 def test_host_that_ssm_does_not_know_is_told_as_one_that_nobody_reaches(commands: Path) -> None:
     (commands.parent / "aws").write_text("#!/bin/bash\nexit 254\n")
 
-    assert rollout.ssm({"ssm": {"a": "aws ssm start-session --target i-a"}})("a", "back") == 255
+    assert transport.ssm({"ssm": {"a": "aws ssm start-session --target i-a"}})("a", "back") == 255
 
 
 def test_task_that_nobody_executes_by_ssm_brings_all_back(
@@ -288,7 +315,7 @@ def test_host_obeys_what_comes_by_ssm(machine: HostMachine, commands: Path) -> N
     outputs = {"ssm": {"worker1-ec2": "aws ssm start-session --target i-1"}}
     _release(machine, NEW)
     for direction, commit in (("forward", NEW), ("back", OLD)):
-        rollout.ssm(outputs)("worker1-ec2", direction)
+        transport.ssm(outputs)("worker1-ec2", direction)
         lines = json.loads(_sent(commands.parent)[-1]["--parameters"])["commands"]
 
         done = machine.obey(lines)
@@ -450,6 +477,7 @@ def test_host_that_was_never_healthy_takes_a_version_and_has_no_way_back(
 ) -> None:
     (machine.root / "var/lib/celeriac/release.good").unlink()
     _release(machine, NEW)
+    (machine.fake / "sick").write_text(sick)
 
     assert machine.roll("forward").returncode == code
     assert _runs(machine) == NEW
@@ -509,6 +537,6 @@ def test_without_pulumi_it_is_told_how_to_get_it(
 
 
 def test_script_of_the_host_refuses_what_it_does_not_know() -> None:
-    done = subprocess.run([rollout.HOST_SCRIPT, "sideways"], check=False)
+    done = subprocess.run([transport.HOST_SCRIPT, "sideways"], check=False)
 
     assert done.returncode == 64
