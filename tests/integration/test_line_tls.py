@@ -15,8 +15,8 @@ from processes import LOOPBACK, free_port
 from servers import RABBITMQ_FOLDERS, RabbitMQServer, RedisServer, missing
 
 LIMIT_BYTES = 1_000_000
-LONG = "x" * 400_000
-"""Longer than a frame of AMQP and a record of TLS."""
+LONG = "x" * 100_000
+"""Several records of TLS."""
 
 
 @pytest.fixture
