@@ -153,12 +153,11 @@ def test_changed_file_of_the_role_makes_another_container(machine: HostMachine) 
         (folder / "redis.conf").write_text(text)
         machine.boot(start)
         told = machine.read("etc/celeriac/celeriac.env")
-        found.append(re.findall(r"^ROLE_FILES=(\w+)$", told, re.MULTILINE))
+        found.append(re.findall(r"^REDIS_FILES=(\w+)$", told, re.MULTILINE))
 
     assert found[0] == found[1] != found[2]
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    for name in ("rabbitmq", "redis"):
-        assert services[name]["labels"] == {"celeriac.files": "${ROLE_FILES:-}"}
+    assert services["redis"]["labels"] == {"celeriac.files": "${REDIS_FILES:-}"}
 
 
 def test_data_is_mounted_before_docker_is_installed(machine: HostMachine) -> None:
