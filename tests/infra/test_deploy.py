@@ -20,6 +20,9 @@ from loss import HOLDERS
 from plan import holders_of_data
 from pulumi_cli import DeployError
 
+# Pulumi and its AWS package take long to import on a busy machine.
+pytestmark = pytest.mark.timeout(300)
+
 OUTPUTS = {
     "ssh": {"flask-ec2": "ssh -i key ubuntu@203.0.113.200"},
     "ssm": {"flask-ec2": "aws ssm start-session --target i-0f1"},

@@ -10,6 +10,9 @@ import pytest
 from infra_stack import KEY, VALID, execute
 from stack_config import SET_ADMIN_CIDR, StackConfigError, read_stack_config
 
+# Pulumi and its AWS package take long to import on a busy machine.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(autouse=True)
 def _no_configuration_is_left() -> Iterator[None]:
