@@ -23,13 +23,17 @@ from tags import tags
 from zones import find_zones, wanted_types
 
 config = read_stack_config()
+planned = planned_hosts(config)
+roles = tuple(role for role in ROLES if role in planned.values())
 region = get_region_output().region
 account = get_caller_identity_output().account_id
 
 network = Network("celeriac", NetworkArgs(find_zones(wanted_types(config))))
 firewall = Firewall(
     "celeriac",
-    FirewallArgs(network.vpc_id, config.admin_cidr, config.public_cidrs, bool(config.domain)),
+    FirewallArgs(
+        network.vpc_id, config.admin_cidr, config.public_cidrs, roles, bool(config.domain)
+    ),
 )
 names = Names("celeriac", network.vpc_id)
 key = ec2.KeyPair("celeriac", public_key=config.public_key, tags=tags("celeriac"))
@@ -62,10 +66,9 @@ identities = {
             bundle_arn=release.bundle_arn,
         ),
     )
-    for role in ROLES
+    for role in roles
 }
 image = machine_image(config)
-planned = planned_hosts(config)
 machines = {
     name: Host(
         name,

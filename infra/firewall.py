@@ -17,12 +17,14 @@ SSH_PORT = 22
 class FirewallArgs:
     """The networks of people; hosts are known by their security groups.
 
-    With a front the public reaches no host.
+    With a front the public reaches no host. Of `roles` there are hosts; what stands for another one
+    has no doors but those that it asks for.
     """
 
     vpc_id: pulumi.Input[str]
     admin_cidr: str
     public_cidrs: tuple[str, ...]
+    roles: tuple[Role, ...]
     has_front: bool = False
 
 
@@ -45,10 +47,11 @@ class Firewall(pulumi.ComponentResource):
             role.name: self._create_group(role.name, f"Hosts of the role {role.name}")
             for role in topology.ROLES
         }
-        for role in topology.ROLES:
+        for role in args.roles:
             self._create_common_rules(role, args.admin_cidr)
         for door in topology.DOORS:
-            self._create_door(door)
+            if door.role in args.roles:
+                self._create_door(door)
         self.register_outputs({"groups": self.groups})
 
     def guard(self, service: str, port: int, roles: Iterable[Role]) -> pulumi.Output[str]:
