@@ -10,6 +10,7 @@ from amqp.exceptions import PreconditionFailed
 from kombu import Connection, Consumer, Producer, Queue
 from kombu.asynchronous import Hub, set_event_loop
 
+from celeriac.acknowledgements import pass_on
 from eventually import eventually
 from link import Link
 from mail_server import Certificate, self_signed
@@ -173,6 +174,7 @@ def test_a_thousand_come_in_their_order_and_are_acknowledged(
         taken = looped.take(50)
         found += [message.payload[0] for message in taken]
         looped.acknowledge(taken)
+    pass_on(looped.consumer.channel, QUEUE.name)
     looped.connection.close()
 
     assert found == list(range(1000))
@@ -336,6 +338,7 @@ def test_tls_gives_the_same_messages(tls_url: str, certificate: Certificate) -> 
         with _looped(tls_url, LEAN_TLS, prefetch=400, **options) as looped:
             taken = looped.take(count + 300)
             looped.acknowledge(taken)
+            pass_on(looped.consumer.channel, QUEUE.name)
 
         assert [_seen(message) for message in taken[:count]] == expected
         assert [message.payload[0] for message in taken[count:]] == list(range(300))

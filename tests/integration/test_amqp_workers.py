@@ -166,3 +166,6 @@ def test_remote_control_revoke_and_eta_are_as_ever(
     assert kept.get(timeout=ENDS_WITHIN_S) == 2
     eventually(lambda: revoked.state == "REVOKED", deadline_s=60)
     assert done.read_text() == "2\n"
+    # The worker holds its message until it would have been due.
+    scheduled = app.control.inspect(timeout=5).scheduled
+    eventually(lambda: not any((scheduled() or {"none": [0]}).values()), deadline_s=60)
