@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from amqp import Connection
 from celery import Celery, group
-from kombu import Queue
+from kombu import Queue, pools
 
 from celeriac.errors import BrokerUnavailableError, CeleriacError, RefusedError, UnconfirmedError
 from celeriac.line_producer import publish_by_line
@@ -238,6 +238,7 @@ def test_any_client_publishes_over_one_connection(
     app = Celery("shop", broker=link.url(vhost), set_as_current=False)
     app.conf.task_queues = [Queue("shop", queue_arguments={"x-queue-type": "quorum"})]
     app.conf.update(task_default_queue="shop", task_send_sent_event=True)
+    app.conf.broker_pool_limit = pools.get_limit()  # All apps of a process have the same.
     publish_by_line(app)
     order: Any = app.task(_order, name="shop.order")
 
