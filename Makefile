@@ -20,10 +20,12 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/celeriac/__init__.
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 COMPOSE_ENV = COMPOSE_PROFILES=flask,rabbitmq,redis,celery,flower
 COMPOSE = $(COMPOSE_ENV) docker compose
+# What does not start says why in its last lines.
+COMPOSE_START = $(COMPOSE) up --detach --wait --no-build || { $(COMPOSE) logs --tail 3 >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets image compose-up compose-backup compose-restore compose-test dashboards test unit \
+.PHONY: help up install assets docker image compose-up compose-backup compose-restore compose-test dashboards test unit \
 	security integration e2e faults picture check arch audit format lock bench wheel clean
 
 help: ## Show this list
@@ -38,22 +40,26 @@ install: $(VENV)/.runtime ## Make .venv with the pinned dependencies and Celeria
 assets: $(VENV)/.runtime $(NPM) ## Build the pages' scripts and styles (only what changed)
 	@$(BIN)/python frontend/build.py
 
-image: ## Build the image of every role, celeriac:latest, and tell its size
+docker:
+	@docker compose version >/dev/null 2>&1 || \
+		{ echo "This needs Docker with its Compose plugin: https://docs.docker.com/engine/install/" >&2; exit 1; }
+
+image: docker ## Build the image of every role, celeriac:latest, and tell its size
 	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --tag celeriac $(ARGS) .
 	@docker image inspect --format '{{.Size}}' celeriac | awk '{printf "celeriac:latest has %.0f MB\n", $$1 / 1e6}'
 
 compose-up: image ## Start everything in containers, and tell who may sign in first
 	@deploy/secrets .env
-	$(COMPOSE) up --detach --wait --no-build
+	$(COMPOSE_START)
 	@echo "The UI is on http://127.0.0.1:5000, Flower on http://127.0.0.1:5000/flower/"
 	@$(COMPOSE) logs flask | grep --only-matching 'Become the first.*' | tail -n 1
 
-compose-backup: ## Save all that the containers keep into FILE, and go on
+compose-backup: docker ## Save all that the containers keep into FILE, and go on
 	$(COMPOSE_ENV) deploy/data save "$(FILE)"
 
 compose-restore: image ## Put what FILE has back where there is no data yet, and start everything
 	$(COMPOSE_ENV) deploy/data restore "$(FILE)"
-	$(COMPOSE) up --detach --wait --no-build
+	$(COMPOSE_START)
 
 dashboards: $(VENV)/.dev assets ## Check that each metric of dashboard and alerts is there, in a system that runs
 	$(BIN)/python -m pytest tests/integration/test_monitoring.py $(ARGS)

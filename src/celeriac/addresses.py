@@ -35,6 +35,11 @@ def _url_with(schemes: tuple[str, ...]) -> AfterValidator:
                 f"has the scheme {parts.scheme!r}; expected one of {', '.join(schemes)}, "
                 f"for example {schemes[0]}://host"
             )
+        rest = f"{parts.path}{parts.query}{parts.fragment}"
+        if "@" in rest and parts.scheme != "redis+socket":
+            raise ValueError(
+                "has an @ behind its host; write a password's special characters as %2F, %40 ..."
+            )
         if not (parts.hostname or parts.path.strip("/")):
             raise ValueError(f"names no host; expected {schemes[0]}://host")
         database = parts.path.strip("/")

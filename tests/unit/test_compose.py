@@ -105,7 +105,10 @@ def test_every_secret_is_generated_and_none_has_a_default(tmp_path: Path) -> Non
 
 def test_secrets_that_are_there_are_kept_and_hidden(tmp_path: Path) -> None:
     env = tmp_path / ".env"
-    env.write_text("# Ours\nCELERIAC_SECRET_KEY=kept\nFLOWER_PASSWORD=\n")
+    env.write_text(
+        "# Ours\nCELERIAC_SECRET_KEY=kept\nexport REDIS_FLASK_PASSWORD=mine\nFLOWER_PASSWORD=\n"
+        'CELERIAC_METRICS_TOKEN=""\n'
+    )
 
     for _ in range(2):
         subprocess.run([sys.executable, SECRETS, env], check=True, capture_output=True)
@@ -113,8 +116,22 @@ def test_secrets_that_are_there_are_kept_and_hidden(tmp_path: Path) -> None:
     text = env.read_text()
     assert text.startswith("# Ours\nCELERIAC_SECRET_KEY=kept\n")
     assert text.count("CELERIAC_SECRET_KEY") == text.count("\nFLOWER_PASSWORD") == 1
+    assert re.findall("REDIS_FLASK_PASSWORD=(.*)", text) == ["mine"]
+    assert re.fullmatch("[0-9a-f]{64}", *re.findall("CELERIAC_METRICS_TOKEN=(.*)", text))
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [env]
+
+
+@pytest.mark.parametrize("place", [[], ["no/such/folder/.env"]])
+def test_secrets_that_cannot_be_written_are_told_in_a_line(
+    tmp_path: Path, place: list[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, SECRETS, *place], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"(Usage: .*|no/such.* cannot be read and written: .*)\n", done.stderr)
 
 
 def test_container_is_made_anew_when_its_files_change(tmp_path: Path) -> None:

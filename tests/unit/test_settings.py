@@ -28,6 +28,15 @@ def test_address_of_several_servers_is_refused_and_no_password_is_shown(name: st
     load_settings(**{name: "redis://:a%3Bb@a:1/0"})
 
 
+@pytest.mark.parametrize("sign", ["/", "?", "#"])
+def test_address_whose_password_would_be_taken_for_a_host_is_refused(sign: str) -> None:
+    with pytest.raises(ConfigurationError, match="%2F, %40") as refused:
+        load_settings(broker_url=f"amqp://celery:one@two{sign}three@rabbitmq:5672//")
+
+    assert "two" not in str(refused.value)
+    load_settings(broker_url="amqp://celery:one%40two%2Fthree@rabbitmq:5672//")
+
+
 def test_sources_rank_caller_then_environment_then_dotenv_then_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
