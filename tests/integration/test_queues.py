@@ -246,9 +246,9 @@ def test_worker_waits_for_redis_to_learn_what_is_paused(
             cwd=tmp_path,
         )
         worker.start()
-        eventually(lambda: "Redis did not answer" in worker.log_path.read_text())
-        redis.start()
         try:
+            eventually(lambda: "Redis did not answer" in worker.log_path.read_text())
+            redis.start()
             assert _succeeds(runs, _submit(runs, "celery_see"))
             assert runs.get(waiting).state is RunState.PENDING
         finally:
