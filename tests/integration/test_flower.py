@@ -282,7 +282,8 @@ def test_slot_is_free_again_after_each_failure() -> None:
             link.ask(PAGE)
 
 
-def test_health_tells_whether_the_broker_answers(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+def test_health_tells_whether_the_broker_answers_and_flower_ends_without_it(tmp_path: Path) -> None:
     with (
         servers.redis_server(tmp_path) as redis,
         running_flower(tmp_path, redis.url, redis.url) as flower,
@@ -295,3 +296,7 @@ def test_health_tells_whether_the_broker_answers(tmp_path: Path) -> None:
 
         redis.start()
         eventually(lambda: flower.status(health) == 200, deadline_s=60)
+
+        redis.stop()
+        eventually(lambda: flower.status(health) == 503, deadline_s=60)
+        assert flower.process.stop() == 0

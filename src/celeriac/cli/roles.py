@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from celeriac.cli import options
+from celeriac.leaving import leave_at_once
 from celeriac.settings import load_settings
 
 
@@ -98,3 +99,5 @@ def flower(
 
     settings = load_settings(host=host, flower_port=flower_port, broker_url=broker, app=app)
     run_flower(settings, context.args)
+    # A thread of Flower's that asks a broker which is away would wait until it is back.
+    leave_at_once()

@@ -4,10 +4,6 @@ A thread cannot be ended from outside. When the grace of the worker is over, wha
 execute is handed back, and the process ends under them (see `leave_threads_behind`).
 """
 
-import atexit
-import logging
-import os
-import sys
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -16,6 +12,7 @@ from celery.concurrency.prefork import _run_ready_callbacks
 from kombu.asynchronous import get_event_loop
 
 from celeriac.grace import grace
+from celeriac.leaving import leave_at_once
 
 LOOK_EVERY_S = 0.1
 
@@ -57,12 +54,8 @@ def leave_threads_behind() -> None:
 
     It returns when there is none: then the process ends by itself.
     """
-    if not _left_behind:
-        return
-    atexit._run_exitfuncs()
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(0)
+    if _left_behind:
+        leave_at_once()
 
 
 def _keep_connection() -> None:
