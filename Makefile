@@ -25,8 +25,8 @@ COMPOSE_START = $(COMPOSE) up --detach --wait --no-build || { $(COMPOSE) logs --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install assets docker image compose-up compose-backup compose-restore compose-test dashboards test unit \
-	security integration e2e faults picture check arch audit format lock bench wheel clean
+.PHONY: help up install assets docker image compose-up compose-backup compose-restore compose-test hosts-test dashboards \
+	test unit security integration e2e faults picture check arch audit format lock bench wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ compose-backup: docker ## Save all that the containers keep into FILE, and go on
 compose-restore: image ## Put what FILE has back where there is no data yet, and start everything
 	$(COMPOSE_ENV) deploy/data restore "$(FILE)"
 	$(COMPOSE_START)
+
+hosts-test: $(VENV)/.dev $(VENV)/.infra ## Deploy to six simulated hosts, lose each, roll out a version, and count what was lost (root, Docker)
+	tests/hosts/run $(ARGS)
 
 dashboards: $(VENV)/.dev assets ## Check that each metric of dashboard and alerts is there, in a system that runs
 	$(BIN)/python -m pytest tests/integration/test_monitoring.py $(ARGS)

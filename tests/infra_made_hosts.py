@@ -1,5 +1,6 @@
 """The network, the hosts, and what they are given, made in moto."""
 
+from pathlib import Path
 from typing import Any
 
 from infra_making import Inputs, Made, Maker, makes, tagged
@@ -288,6 +289,6 @@ def _closed_bucket(aws: Any, name: str, inputs: Inputs) -> Made:
 @makes("aws:s3/bucketObjectv2:BucketObjectv2")
 def _bucket_object(aws: Any, name: str, inputs: Inputs) -> Made:
     both = {"Bucket": inputs["bucket"], "Key": inputs["key"]}
-    encryption = inputs["serverSideEncryption"]
-    aws.s3.put_object(**both, Body=b"bundle", ServerSideEncryption=encryption)
+    body = Path(inputs["source"].path).read_bytes()
+    aws.s3.put_object(**both, Body=body, ServerSideEncryption=inputs["serverSideEncryption"])
     return Made(inputs["key"], {}, lambda: aws.s3.delete_object(**both))

@@ -37,15 +37,15 @@ UBUNTU = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260101"
 class Aws(Cloud):
     """Makes every resource in moto; `remove` takes one away again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_new: bool = True) -> None:
         super().__init__(preview=False)
-        mock_aws().start()
         for service in SERVICES:
             setattr(self, service, boto3.client(service))
         self.made: dict[tuple[str, str], Made] = {}
-        self.ec2.register_image(Name=UBUNTU)
-        # The domain is somebody's already.
-        self.route53.create_hosted_zone(Name="example.org", CallerReference="somebody")
+        if is_new:
+            self.ec2.register_image(Name=UBUNTU)
+            # The domain is somebody's already.
+            self.route53.create_hosted_zone(Name="example.org", CallerReference="somebody")
 
     def __getattr__(self, service: str) -> Any:
         """Let the clients have no type: boto3 makes them as it goes."""
@@ -135,6 +135,7 @@ class Aws(Cloud):
 
 def live(wanted: dict[str, Any]) -> dict[str, Any]:
     """Make the stack of a configuration, and remove it."""
+    mock_aws().start()
     aws = Aws()
     made = run(wanted["config"], aws, preview=False, stack=wanted["stack"])
     there = aws.inventory()
