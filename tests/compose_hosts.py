@@ -5,18 +5,14 @@ import os
 import secrets
 import signal
 import subprocess
-import urllib.error
-import urllib.request
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
-from typing import Any
 
 from eventually import eventually
+from web_client import Answer, WebClient, basic, request
 
 ROOT = Path(__file__).parents[1]
 ROLES = ("rabbitmq", "redis", "flask", "celery", "flower")
@@ -60,18 +56,6 @@ def has_daemon() -> bool:
     return _run(["docker", "info"])[0] == 0
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
 class Hosts:
     """A project for each role; they reach each other by the address of Docker's bridge."""
 
@@ -79,9 +63,9 @@ class Hosts:
         self.address = docker(
             "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
         ).strip()
+        self.web = WebClient(f"http://{self.address}:5000")
         self._name = f"celeriac-test-{secrets.token_hex(3)}"
         self._secrets_file = secrets_file
-        self._token = ""
         subprocess.run([ROOT / "deploy" / "secrets", secrets_file], check=True)
 
     @property
@@ -99,7 +83,7 @@ class Hosts:
             "LISTEN_ON": self.address,
             "RABBITMQ_HOST": self.address,
             "REDIS_HOST": self.address,
-            "CELERIAC_PUBLIC_URL": f"http://{self.address}:5000",
+            "CELERIAC_PUBLIC_URL": self.web.url,
         }
 
     def compose(self, role: str, *words: str, **variables: str) -> str:
@@ -196,66 +180,12 @@ class Hosts:
         ask = ("exec", "--no-TTY", "flask", "celeriac")
         self.compose("flask", *ask, "users", "add", "ada", "--role", "operator")
         words = ("tokens", "create", "ada", "--label", "test", "--role", "operator", "--json")
-        self._token = json.loads(self.compose("flask", *ask, *words))["token"]
-
-    def call(self, path: str, body: object = None, **headers: str) -> Answer:
-        """Call the web's API as that operator."""
-        headers = {"Authorization": f"Bearer {self._token}", **headers}
-        return self._request(f"http://{self.address}:5000{path}", headers, body)
+        self.web.token = json.loads(self.compose("flask", *ask, *words))["token"]
 
     def flower(self, path: str, password: str | None = None) -> Answer:
         """Ask Flower itself."""
-        named = b64encode(f"celeriac:{password}".encode()).decode()
-        headers = {"Authorization": f"Basic {named}"} if password else {}
-        return self._request(f"http://{self.address}:5555/flower{path}", headers)
-
-    def submit(self, count: int, tag: str) -> list[str]:
-        """Submit runs, each of which must be accepted."""
-        accepted = self.try_to_submit(count, tag)
-        assert len(accepted) == count
-        return accepted
-
-    def try_to_submit(self, count: int, tag: str) -> list[str]:
-        """Submit runs, and give those that were accepted."""
-        body = {"args": {"text": "hello"}, "options": {"tags": [tag]}}
-        answers = [self.call("/api/v1/tasks/text.reverse/runs", body) for _ in range(count)]
-        return [answer.json["id"] for answer in answers if answer.status == 202]
-
-    def submit_long(self) -> str:
-        """Submit a run that takes seconds, and wait until it is executed."""
-        answer = self.call("/api/v1/tasks/primes.count/runs", {"args": {"limit": 400_000_000}})
-        run = str(answer.json["id"])
-        eventually(lambda: self.state(run) not in ("PENDING", "SUCCESS"), deadline_s=60)
-        return run
-
-    def state(self, run: str) -> str:
-        """Give a run's state."""
-        return str(self.call(f"/api/v1/runs/{run}").json["state"])
-
-    def wait_for(self, runs: list[str], *, deadline_s: float = 180) -> None:
-        """Wait until each has succeeded."""
-        left = set(runs)
-
-        def all_succeeded() -> bool:
-            for run in list(left):
-                if self.state(run) == "SUCCESS":
-                    left.discard(run)
-            return not left
-
-        eventually(all_succeeded, deadline_s=deadline_s)
+        headers = basic("celeriac", password) if password else {}
+        return request(f"http://{self.address}:5555/flower{path}", headers)
 
     def _inspect(self, container: str, format_: str) -> str:
         return docker("inspect", "--format", format_, container).strip()
-
-    def _request(self, url: str, headers: dict[str, str], body: object = None) -> Answer:
-        """An answer of any status is one; where nothing answers, the status is 0."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **headers}
-        request = urllib.request.Request(url, data, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return Answer(answer.status, answer.read())
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, error.read())
-        except OSError:
-            return Answer(0, b"")

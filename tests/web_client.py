@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 from eventually import eventually
@@ -28,7 +29,7 @@ class Answer:
 
 
 def request(url: str, headers: dict[str, str], body: object = None) -> Answer:
-    """An answer of any status is one; where nothing answers, the status is 0."""
+    """An answer of any status is one; where none comes whole, the status is 0."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", **headers}
     asked = urllib.request.Request(url, data, headers)
@@ -37,7 +38,7 @@ def request(url: str, headers: dict[str, str], body: object = None) -> Answer:
             return Answer(answer.status, answer.read())
     except urllib.error.HTTPError as error:
         return Answer(error.code, error.read())
-    except OSError:
+    except (OSError, HTTPException):
         return Answer(0, b"")
 
 
@@ -59,6 +60,12 @@ class WebClient:
         return request(f"{self.url}{path}", headers, body)
 
     def submit(self, count: int, tag: str) -> list[str]:
+        """Submit runs, each of which must be accepted."""
+        accepted = self.try_to_submit(count, tag)
+        assert len(accepted) == count
+        return accepted
+
+    def try_to_submit(self, count: int, tag: str) -> list[str]:
         """Submit runs, and give those that were accepted."""
         body = {"args": {"text": "hello"}, "options": {"tags": [tag]}}
         answers = [self.call("/api/v1/tasks/text.reverse/runs", body) for _ in range(count)]
@@ -72,7 +79,7 @@ class WebClient:
 
         def submit() -> None:
             while not done.wait(PAUSE_S):
-                accepted.extend(self.submit(1, tag))
+                accepted.extend(self.try_to_submit(1, tag))
 
         load = threading.Thread(target=submit)
         load.start()
@@ -82,13 +89,24 @@ class WebClient:
             done.set()
             load.join()
 
+    def submit_long(self) -> str:
+        """Submit a run that takes seconds, and wait until it is executed."""
+        answer = self.call("/api/v1/tasks/primes.count/runs", {"args": {"limit": 400_000_000}})
+        run = str(answer.json["id"])
+        eventually(lambda: self.state(run) not in ("PENDING", "SUCCESS"), deadline_s=60)
+        return run
+
+    def state(self, run: str) -> str:
+        """Give a run's state."""
+        return str(self.call(f"/api/v1/runs/{run}").json["state"])
+
     def wait_for(self, runs: list[str], *, deadline_s: float = 180) -> None:
         """Wait until each has succeeded."""
         left = set(runs)
 
         def all_succeeded() -> bool:
             for run in list(left):
-                if self.call(f"/api/v1/runs/{run}").json["state"] == "SUCCESS":
+                if self.state(run) == "SUCCESS":
                     left.discard(run)
             return not left
 

@@ -5,7 +5,6 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +35,9 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 
 def test_run_is_executed_and_flower_has_seen_it(hosts: Hosts) -> None:
-    (run,) = hosts.submit(1, "first")
+    (run,) = hosts.web.submit(1, "first")
 
-    hosts.wait_for([run])
+    hosts.web.wait_for([run])
 
     password = hosts.secrets["FLOWER_PASSWORD"]
     assert run in eventually(lambda: hosts.flower("/api/tasks", password).json, deadline_s=30)
@@ -46,7 +45,7 @@ def test_run_is_executed_and_flower_has_seen_it(hosts: Hosts) -> None:
 
 def test_nobody_gets_in_without_a_password(hosts: Hosts) -> None:
     assert hosts.flower("/").status == 401
-    assert hosts.call("/api/v1/runs", Authorization="Bearer no").status == 401
+    assert hosts.web.call("/api/v1/runs", Authorization="Bearer no").status == 401
     users = docker("exec", hosts.container("rabbitmq"), "rabbitmqctl", "-q", "list_users")
     assert "guest" not in users
     asked = docker("exec", hosts.container("redis"), "redis-cli", "set", "a", "b")
@@ -138,38 +137,38 @@ def test_image_by_itself_hears_signals_and_knows_its_role() -> None:
 
 @pytest.mark.parametrize("service", ["flask", "recorder"])
 def test_what_was_accepted_survives_a_crash_of_the_web(hosts: Hosts, service: str) -> None:
-    accepted = hosts.submit(20, service)
+    accepted = hosts.web.submit(20, service)
 
     hosts.kill("flask", service)
 
-    hosts.wait_for([*accepted, *hosts.submit(5, service)])
+    hosts.web.wait_for([*accepted, *hosts.web.submit(5, service)])
 
 
 def test_what_is_executed_survives_a_crash_of_the_worker(hosts: Hosts) -> None:
-    run = hosts.submit_long()
-    accepted = hosts.submit(20, "celery")
+    run = hosts.web.submit_long()
+    accepted = hosts.web.submit(20, "celery")
 
     hosts.kill("celery")
 
-    hosts.wait_for([run, *accepted])
+    hosts.web.wait_for([run, *accepted])
 
 
 @pytest.mark.parametrize("role", ["redis", "rabbitmq"])
 def test_what_waits_survives_a_crash_of_a_server(hosts: Hosts, role: str) -> None:
     hosts.compose("celery", "stop")
-    accepted = hosts.submit(20, role)
+    accepted = hosts.web.submit(20, role)
 
     hosts.kill(role)
 
-    accepted += eventually(lambda: hosts.try_to_submit(5, role), deadline_s=STARTS_WITHIN_S)
+    accepted += eventually(lambda: hosts.web.try_to_submit(5, role), deadline_s=STARTS_WITHIN_S)
     hosts.start("celery")
-    hosts.wait_for(accepted)
+    hosts.web.wait_for(accepted)
 
 
 def test_flower_is_back_after_a_crash(hosts: Hosts) -> None:
     hosts.kill("flower")
 
-    (run,) = hosts.submit(1, "flower")
+    (run,) = hosts.web.submit(1, "flower")
     password = hosts.secrets["FLOWER_PASSWORD"]
     assert run in eventually(lambda: hosts.flower("/api/tasks", password).json, deadline_s=30)
 
@@ -210,30 +209,18 @@ def test_redis_keeps_transactions_over_a_crash(hosts: Hosts) -> None:
 
 @pytest.mark.parametrize("role", ["celery", "flask"])
 def test_nothing_is_lost_while_a_new_version_takes_over(hosts: Hosts, role: str) -> None:
-    accepted: list[str] = []
-    done = threading.Event()
-
-    def submit() -> None:
-        while not done.is_set():
-            accepted.extend(hosts.try_to_submit(1, f"update-{role}"))
-
-    load = threading.Thread(target=submit)
-    load.start()
-    try:
+    with hosts.web.submitting(f"update-{role}") as accepted:
         hosts.start(role, "--force-recreate")
-    finally:
-        done.set()
-        load.join()
 
     assert accepted
-    hosts.wait_for(accepted)
+    hosts.web.wait_for(accepted)
 
 
 def test_history_has_each_run_once(hosts: Hosts) -> None:
-    accepted = hosts.submit(30, "history")
+    accepted = hosts.web.submit(30, "history")
 
     def recorded() -> list[str]:
-        found = hosts.call("/api/v1/runs?tag=history&state=SUCCESS&limit=100").json["runs"]
+        found = hosts.web.call("/api/v1/runs?tag=history&state=SUCCESS&limit=100").json["runs"]
         return sorted(run["id"] for run in found)
 
     eventually(lambda: len(recorded()) >= len(accepted), deadline_s=60)
@@ -244,13 +231,13 @@ def test_valkey_works_in_the_place_of_redis(hosts: Hosts) -> None:
     image = os.environ.get("VALKEY_IMAGE", "valkey/valkey:8.1")
     hosts.compose("redis", "down", "--volumes")
     hosts.start("redis", REDIS_IMAGE=image)
-    accepted = eventually(lambda: hosts.try_to_submit(5, "valkey"), deadline_s=60)
+    accepted = eventually(lambda: hosts.web.try_to_submit(5, "valkey"), deadline_s=60)
     assert "NOAUTH" in docker("exec", hosts.container("redis"), "valkey-cli", "get", "a")
 
     hosts.kill("redis")
 
     assert not hosts.problem("redis")
-    hosts.wait_for([*accepted, *hosts.submit(5, "valkey")])
+    hosts.web.wait_for([*accepted, *hosts.web.submit(5, "valkey")])
     hosts.compose("redis", "down", "--volumes")
     hosts.start("redis")
 
@@ -269,9 +256,9 @@ def test_each_process_hears_that_it_is_to_stop(hosts: Hosts) -> None:
 
 
 def test_what_was_saved_while_all_ran_is_restored(hosts: Hosts, tmp_path: Path) -> None:
-    (run,) = hosts.submit(1, "saved")
-    hosts.wait_for([run])
-    eventually(lambda: hosts.call("/api/v1/runs?tag=saved&state=SUCCESS").json["runs"])
+    (run,) = hosts.web.submit(1, "saved")
+    hosts.web.wait_for([run])
+    eventually(lambda: hosts.web.call("/api/v1/runs?tag=saved&state=SUCCESS").json["runs"])
     file = tmp_path / "backup.tar.gz"
 
     hosts.deploy("backup", "flask", "save", file)
@@ -283,15 +270,15 @@ def test_what_was_saved_while_all_ran_is_restored(hosts: Hosts, tmp_path: Path) 
 
     assert "rabbitmq.json: " in said
     hosts.start_all()
-    assert hosts.call(f"/api/v1/runs/{run}").json["result"] == "olleh"
-    hosts.wait_for(hosts.submit(5, "afterwards"))
+    assert hosts.web.call(f"/api/v1/runs/{run}").json["result"] == "olleh"
+    hosts.web.wait_for(hosts.web.submit(5, "afterwards"))
 
 
 def test_all_is_restored_where_there_was_nothing_left(hosts: Hosts, tmp_path: Path) -> None:
-    (old,) = hosts.submit(1, "old")
-    hosts.wait_for([old])
+    (old,) = hosts.web.submit(1, "old")
+    hosts.web.wait_for([old])
     hosts.compose("celery", "stop")
-    waiting = hosts.submit(10, "waiting")
+    waiting = hosts.web.submit(10, "waiting")
     for role in KEEPERS:
         hosts.deploy("data", role, "save", tmp_path / f"{role}.tar.gz")
 
@@ -307,5 +294,5 @@ def test_all_is_restored_where_there_was_nothing_left(hosts: Hosts, tmp_path: Pa
     hosts.start_all()
 
     # The token is a restored one, too.
-    hosts.wait_for([old, *waiting])
-    assert hosts.call(f"/api/v1/runs/{old}").json["result"] == "olleh"
+    hosts.web.wait_for([old, *waiting])
+    assert hosts.web.call(f"/api/v1/runs/{old}").json["result"] == "olleh"
