@@ -218,6 +218,23 @@ def test_run_that_was_poison_and_was_replayed_is_told_step_by_step() -> None:
     assert [span.replayed for span in timeline.spans] == [False] * 4 + [True, False]
 
 
+def test_replay_that_its_worker_was_faster_than_is_shown_all_the_same() -> None:
+    attempts = [
+        _attempt(1, RunState.DEAD, 1, 2, start=1),
+        _attempt(2, RunState.SUCCESS, 5, 6, start=1),
+    ]
+
+    timeline = _timeline(RunState.SUCCESS, attempts, 9, finished_at=_at(6))
+
+    shown = [
+        (span.kind, span.begins_at, span.ends_at, span.replayed) for span in timeline.spans[2:4]
+    ]
+    assert shown == [
+        (SpanKind.LETTER, _at(2), _at(5), False),
+        (SpanKind.QUEUED, _at(5), _at(5), True),
+    ]
+
+
 def test_replayed_run_that_waits_shows_that_it_waits_again() -> None:
     attempts = [
         _attempt(1, RunState.DEAD, 1, 2, start=1),

@@ -230,6 +230,9 @@ def _between(
 ) -> Iterator[_Stretch]:
     """Give how the run waited for this attempt: as a dead letter, in its queue, for a retry."""
     replayed_at, until = executions[0].replayed_at, executions[0].started_at
+    if before is not None and before.state is RunState.DEAD:
+        # A worker may begin before it is told that somebody has replayed the letter.
+        replayed_at = replayed_at or until
     if replayed_at:
         replayed_at = max(ended_at or replayed_at, replayed_at)
         if ended_at:
@@ -237,9 +240,7 @@ def _between(
         left_at = _not_before(replayed_at, until or executions[0].finished_at)
         yield _Stretch(SpanKind.QUEUED, replayed_at, left_at, replayed=True)
     elif ended_at and until:
-        was_dead = before is not None and before.state is RunState.DEAD
-        kind = SpanKind.LETTER if was_dead else SpanKind.PAUSE
-        yield _Stretch(kind, ended_at, _not_before(ended_at, until))
+        yield _Stretch(SpanKind.PAUSE, ended_at, _not_before(ended_at, until))
 
 
 def _lost_starts(executions: Sequence[Attempt]) -> Iterator[_Stretch]:
