@@ -40,7 +40,7 @@ install: $(VENV)/.runtime ## Make .venv with the pinned dependencies and Celeria
 assets: $(VENV)/.runtime $(NPM) ## Build the pages' scripts and styles (only what changed)
 	@$(BIN)/python frontend/build.py
 
-docker:
+docker: ## Tell whether Docker and its Compose plugin are there
 	@docker compose version >/dev/null 2>&1 || \
 		{ echo "This needs Docker with its Compose plugin: https://docs.docker.com/engine/install/" >&2; exit 1; }
 
