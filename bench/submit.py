@@ -52,7 +52,7 @@ def noop(text: str = "") -> None: pass
 def reverse(text: str = "") -> None: pass
 """
 OURS = ("-m", "celeriac", "web", "--port")
-STOCK = (str(HERE / "submit.py"), "--serve-stock")
+STOCK = (str(HERE / "stock_submit.py"), "serve")
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--lines", type=int, default=20_000, help="of a batch; 0 leaves them out")
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--serve-stock", type=int, metavar="PORT", help=argparse.SUPPRESS)
-    parser.add_argument("--loop-stock", type=int, metavar="COUNT", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve_stock:
-        return serve_stock(options.serve_stock)
-    if options.loop_stock:
-        return loop_stock(options.loop_stock)
     with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as folder:
         (Path(folder) / "bench_tasks.py").write_text(TASKS)
         (Path(folder) / "post.lua").write_text(POST)
@@ -265,65 +259,12 @@ def our_bulk(given: dict[str, str], folder: Path, options: argparse.Namespace) -
 
 def stock_bulk(given: dict[str, str], folder: Path, options: argparse.Namespace) -> Measured:
     """Submit in a loop."""
-    command = [sys.executable, str(HERE / "submit.py"), "--loop-stock", str(options.lines // 10)]
+    command = [sys.executable, str(HERE / "stock_submit.py"), "loop", str(options.lines // 10)]
     done = subprocess.run(
         command, env=given, cwd=folder, capture_output=True, text=True, check=True
     )
     rate, cpu_us = done.stdout.split()
     return Measured(float(rate), float(cpu_us))
-
-
-# --- What it is compared with --------------------------------------------------------------------
-
-
-def stock_task() -> Any:
-    """Give a task of an app of stock Celery whose messages are confirmed."""
-    from celery import Celery
-    from kombu import Exchange, Queue
-
-    broker = os.environ["CELERIAC_BROKER_URL"]
-    app = Celery("stock", broker=broker, backend=os.environ["CELERIAC_REDIS_URL"])
-    app.conf.task_send_sent_event = True
-    if broker.startswith("amqp"):
-        app.conf.broker_transport_options = {"confirm_publish": True}
-        app.conf.task_queues = [
-            Queue("stock", Exchange("stock", "topic"), "stock",
-                  queue_arguments={"x-queue-type": "quorum"})
-        ]  # fmt: skip
-    app.conf.task_default_queue = "stock"
-
-    @app.task(name="bench.noop")
-    def noop(text: str = "") -> None:
-        pass
-
-    return noop
-
-
-def serve_stock(port: int) -> None:
-    """Serve Flask with `apply_async`."""
-    from flask import Flask, request
-
-    from celeriac.web.gateway import serve
-
-    task, app = stock_task(), Flask("stock")
-
-    @app.post(PATH)
-    def submit() -> tuple[dict[str, str], int]:
-        return {"id": task.apply_async(kwargs=request.get_json()["args"]).id}, 202
-
-    serve(app, LOOPBACK, port)
-
-
-def loop_stock(count: int) -> None:
-    """Submit in a loop, and print how many a second."""
-    task = stock_task()
-    for _ in range(100):
-        task.apply_async(("hello",))
-    before_s, began_s = time.process_time(), time.monotonic()
-    for _ in range(count):
-        task.apply_async(("hello",))
-    used_s = time.process_time() - before_s
-    print(count / (time.monotonic() - began_s), used_s * 1e6 / count)
 
 
 # --- Where the time goes -------------------------------------------------------------------------

@@ -5,15 +5,17 @@ import threading
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 
+from celeriac.runs import RunState
 from eventually import eventually
 
 PAUSE_S = 0.1
+FINISHED = frozenset(state.value for state in RunState if state.finished)
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,15 @@ class WebClient:
         """Give a run's state."""
         return str(self.call(f"/api/v1/runs/{run}").json["state"])
 
-    def wait_for(self, runs: list[str], *, deadline_s: float = 180) -> None:
-        """Wait until each has succeeded."""
-        left = set(runs)
+    def ends_of(self, runs: Sequence[str], *, deadline_s: float = 180) -> list[str]:
+        """Give the state in which each run has ended, once all have."""
+        ended: dict[str, str] = {}
 
-        def all_succeeded() -> bool:
-            for run in list(left):
-                if self.state(run) == "SUCCESS":
-                    left.discard(run)
-            return not left
+        def all_have_ended() -> bool:
+            for run in runs:
+                if run not in ended and (state := self.state(run)) in FINISHED:
+                    ended[run] = state
+            return len(ended) == len(runs)
 
-        eventually(all_succeeded, deadline_s=deadline_s)
+        eventually(all_have_ended, deadline_s=deadline_s)
+        return [ended[run] for run in runs]

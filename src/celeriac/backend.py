@@ -5,11 +5,8 @@ writes them, so every Celery client reads the results. In the same step the work
 happened as an event: into the stream, and into the run's live record (see `celeriac.changes`).
 """
 
-import os
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +15,7 @@ from celery._state import get_current_worker_task
 from celery.app.task import Context
 from celery.exceptions import ImproperlyConfigured, TaskRevokedError
 
-from celeriac.changes import NO_LINES, Change, Lines, Verdict, write_change, write_together
+from celeriac.changes import NO_LINES, Change, Lines, Verdict, write_change
 from celeriac.chords import ChordBackend
 from celeriac.events import (
     KEEP_WAITING_S,
@@ -34,50 +31,14 @@ from celeriac.log_capture import lines_of_ending
 from celeriac.marks import MAX_BYTES, Keeping
 from celeriac.replays import attempt_of
 from celeriac.subscriptions import ResultConsumer
-from celeriac.worker_events import ABOUT, DEAD, event_of, is_ignored, of_message
+from celeriac.worker_events import DEAD, event_of, is_ignored, of_message
 
 REVOKED_REASON = "revoked"
 """Celery's word for a run that somebody has revoked; others are `expired` and `terminated`."""
-_VERDICT, _LINES = "celeriac_verdict", "celeriac_lines"
+VERDICT, _LINES = "celeriac_verdict", "celeriac_lines"
 """What a request is told of itself, between one call of the backend and the next."""
 ENDED = "celeriac_ended"
 """The same, of a failure that is stored with all that follows from it."""
-
-Told = tuple[Change, Any]
-"""A change, and the request that hears of its verdict."""
-
-
-@dataclass(eq=False, slots=True)
-class Telling:
-    """What is told of a run together with others: its start before it executes, its success after.
-
-    Celery's own code, which executes the run in between, tells neither.
-    """
-
-    run_id: str
-    start: Context | None = None
-    """The request that has heard of the start; None where Celery's code is to tell of it."""
-    is_start_stored: bool = False
-    """Whether Celery's code, which stores STARTED first of all, need not do it."""
-    success: Told | None = None
-
-
-_executed_here = threading.local()
-
-
-@contextmanager
-def told_together(telling: Telling) -> Iterator[None]:
-    """Tell nothing of the run that this thread executes but what `telling` leaves to it."""
-    _executed_here.telling = telling
-    try:
-        yield
-    finally:
-        _executed_here.telling = None
-
-
-def _telling_of(run_id: str) -> Telling | None:
-    telling: Telling | None = getattr(_executed_here, "telling", None)
-    return telling if telling and telling.run_id == run_id else None
 
 
 class RunBackend(ChordBackend):
@@ -115,29 +76,9 @@ class RunBackend(ChordBackend):
 
     def start(self, task_id: str, request: Any) -> Verdict:
         """Tell that a run starts, unless storing its result has told it, and whether it may."""
-        telling = _telling_of(task_id)
-        if telling and telling.start:
-            vars(request).update({name: getattr(telling.start, name) for name in (_VERDICT, ABOUT)})
-        elif not hasattr(request, _VERDICT):
+        if not hasattr(request, VERDICT):
             self.tell(task_id, states.STARTED, request)
-        return Verdict(getattr(request, _VERDICT))
-
-    def store_result(
-        self,
-        task_id: str,
-        result: Any,
-        state: str,
-        traceback: str | None = None,
-        request: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Store a state of a run, unless it is its start and told already."""
-        if state == states.STARTED:
-            telling = _telling_of(task_id)
-            if telling and telling.is_start_stored:
-                telling.is_start_stored = False
-                return result
-        return super().store_result(task_id, result, state, traceback, request=request, **kwargs)
+        return Verdict(getattr(request, VERDICT))
 
     def mark_as_done(
         self,
@@ -148,12 +89,6 @@ class RunBackend(ChordBackend):
         state: str = states.SUCCESS,
     ) -> None:
         """Store the result, or tell at least of the end where nobody wants the result."""
-        telling = _telling_of(task_id)
-        if telling and not request.chord:
-            is_stored = store_result and not is_ignored(request)
-            value = self.encode_result(result, state) if is_stored else None
-            telling.success = self._of_state(task_id, value, state, request, is_stored), request
-            return
         super().mark_as_done(task_id, result, request, store_result, state)
         if request and not (store_result and not is_ignored(request)):
             self.tell(task_id, state, request)
@@ -230,43 +165,6 @@ class RunBackend(ChordBackend):
         change = self._change(task_id, state, meta, request, None)
         self._ensure_retryable(self._write, change, request)
 
-    def start_of(self, task: Any, run_id: str, request: Context) -> Change:
-        """Give what tells that a run starts, as storing STARTED would, or starting without."""
-        ignores = getattr(request, "ignore_result", None)
-        is_stored = task.track_started and not (task.ignore_result if ignores is None else ignores)
-        result = {"pid": os.getpid(), "hostname": request.hostname} if is_stored else None
-        return self._of_state(run_id, result, states.STARTED, request, is_stored)
-
-    def write_together(self, changes: Sequence[Told]) -> list[Exception | None]:
-        """Write changes of runs in one exchange; gives the error of each that cannot be written.
-
-        What does not succeed so is tried again by itself, as often as if it had been alone.
-        """
-        try:
-            answers = write_together(self.client, [change for change, _ in changes])
-        except Exception as error:  # Whatever it is, each says by itself whether it meets it.
-            answers = [error] * len(changes)
-        return [self._settle(*each, answer) for each, answer in zip(changes, answers, strict=True)]
-
-    def _settle(
-        self, change: Change, request: Any, answer: Verdict | Exception
-    ) -> Exception | None:
-        try:
-            if isinstance(answer, Exception):
-                self._ensure_retryable(self._write, change, request)
-            else:
-                self._heed(answer, change, request)
-        except Exception as error:
-            return error
-        return None
-
-    def _of_state(
-        self, task_id: str, result: Any, state: str, request: Any, is_stored: bool
-    ) -> Change:
-        meta = self._get_result_meta(result, state, None, request)
-        encoded = self.encode(meta | {"task_id": task_id}) if is_stored else None
-        return self._change(task_id, state, meta, request, encoded)
-
     def count_in_chord(self, task_id: str, request: Any) -> None:
         """Count a run that has succeeded in its chord, where its worker may have died before.
 
@@ -341,7 +239,7 @@ class RunBackend(ChordBackend):
         if change.lines.events:
             delattr(request, _LINES)
         if request is not None and change.state == states.STARTED:
-            setattr(request, _VERDICT, verdict)
+            setattr(request, VERDICT, verdict)
         elif verdict is Verdict.CANCELLED and change.state in (states.RETRY, states.FAILURE):
             self._revoke(change, request)
 

@@ -14,8 +14,6 @@ A run goes on when the connection to the broker breaks, and its message is given
 that comes back to the worker that executes the run, it is not executed a second time.
 """
 
-import heapq
-import itertools
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -38,6 +36,7 @@ from celeriac.fleet.watchdog import Intake
 from celeriac.queues import high_name_of, is_ours
 from celeriac.request import RunRequest
 from celeriac.signatures import properties_of, signatures_of
+from celeriac.waiting_list import WaitingList
 
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a message raises that is not as Celery expects."""
@@ -50,43 +49,6 @@ EVENTS_AT_ONCE = 256
 MOST_WAYS = 1000
 
 logger = get_logger(__name__)
-
-
-class WaitingList:
-    """What waits for a free child: the highest priority first, then in order of arrival."""
-
-    def __init__(self, *, counts_down: bool) -> None:
-        self._sign = 1 if counts_down else -1
-        self._heap: list[tuple[int, int, Any]] = []
-        self._arrivals = itertools.count()
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def add(self, waiter: tuple[Any, tuple[Any, ...], dict[str, Any]]) -> None:
-        """Add a call that starts a request: Celery's callback with its arguments."""
-        rank = self._sign * _priority(waiter[1])
-        heapq.heappush(self._heap, (rank, next(self._arrivals), waiter))
-
-    def pop(self) -> Any:
-        """Take the most urgent.
-
-        Raises:
-            IndexError: nothing waits.
-        """
-        return heapq.heappop(self._heap)[2]
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._heap.clear()
-
-    @classmethod
-    def put_into(cls, semaphore: Any, *, counts_down: bool) -> None:
-        """Let a `LaxBoundedSemaphore` serve its waiters by priority instead of by arrival."""
-        waiting = cls(counts_down=counts_down)
-        semaphore._waiting = waiting
-        semaphore._add_waiter = waiting.add
-        semaphore._pop_waiter = waiting.pop
 
 
 class Consumer(CeleryConsumer):
@@ -300,9 +262,3 @@ class Consumer(CeleryConsumer):
         super().cancel_task_queue(queue)
         if is_ours(self.app.amqp.queues[queue]):
             self.task_consumer.cancel_by_queue(high_name_of(queue))
-
-
-def _priority(arguments: tuple[Any, ...]) -> int:
-    delivery = getattr(arguments[0], "delivery_info", None) if arguments else None
-    priority = (delivery or {}).get("priority")
-    return priority if isinstance(priority, int) else 0

@@ -24,6 +24,7 @@ from celery.utils.saferepr import saferepr
 from celery.utils.time import utcoffset
 from kombu.utils.json import JSONEncoder
 
+from celeriac.amqp_frames import BASIC
 from celeriac.line_producer import Gathering
 from celeriac.queues import LaneRouter
 from celeriac.signatures import signatures_of
@@ -34,7 +35,6 @@ _SIZE = Struct(">I")
 _TAIL = b', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 EMPTY = b"[[], {}" + _TAIL
 """The body of a message without arguments."""
-_BASIC = 60
 _PLAIN = frozenset((int, float, bool, type(None)))
 _MOST_SHOWN = 500
 """What is shown longer may be cut, which Celery knows best how to."""
@@ -214,7 +214,7 @@ def _is_usual_task(task: Any) -> bool:
 
 def _is_plain(gathered: Gathered) -> bool:
     message: Any = Message()
-    message._load_properties(_BASIC, gathered.message.properties, 0)
+    message._load_properties(BASIC, gathered.message.properties, 0)
     properties = message.properties
     return (
         gathered.message.body == EMPTY

@@ -26,15 +26,23 @@ from amqp.exceptions import (
     RecoverableConnectionError,
     error_for_code,
 )
+from amqp.spec import Basic, Channel, Connection
+
+from celeriac.amqp_frames import (
+    BASIC,
+    BODY,
+    FRAME,
+    FRAME_END,
+    HEADER,
+    METHOD,
+    IncompleteError,
+    frame_at,
+)
 
 CHANNEL = 1
 READ_BYTES = 65_536
-_FRAME, _HEADER, _CONFIRM = Struct(">BHI"), Struct(">HHQ"), Struct(">QB")
-_END = b"\xce"
-_METHOD, _CONTENT, _BODY = 1, 2, 3
-_PUBLISH, _RETURN, _ACK, _NACK = (60, 40), (60, 50), (60, 80), (60, 120)
-_CLOSE_CHANNEL, _CLOSE, _BLOCKED, _UNBLOCKED = (20, 40), (10, 50), (10, 60), (10, 61)
-_BASIC = 60
+_HEADER, _CONFIRM = Struct(">HHQ"), Struct(">QB")
+_END = bytes([FRAME_END])
 
 Landed = Callable[[Exception | None], None]
 """Is told that a message has got through (None), or why not; called once, and must not wait."""
@@ -52,11 +60,11 @@ class Outgoing:
 
     def frames(self, most_bytes: int) -> bytes:
         """Give its frames, none longer than the broker takes."""
-        header = _HEADER.pack(_BASIC, 0, len(self.body)) + self.properties
-        parts = [_frame(_METHOD, self.route), _frame(_CONTENT, header)]
-        step = most_bytes - _FRAME.size - len(_END)
+        header = _HEADER.pack(BASIC, 0, len(self.body)) + self.properties
+        parts = [_frame(METHOD, self.route), _frame(HEADER, header)]
+        step = most_bytes - FRAME.size - len(_END)
         for at in range(0, len(self.body), step):
-            parts.append(_frame(_BODY, self.body[at : at + step]))
+            parts.append(_frame(BODY, self.body[at : at + step]))
         return b"".join(parts)
 
 
@@ -64,7 +72,7 @@ def route_of(exchange: str, routing_key: str, *, mandatory: bool) -> bytes:
     """Give how a message is published: its exchange, its key, and whether it must find a queue."""
     texts = (text.encode() for text in (exchange, routing_key))
     short = b"".join(bytes([len(text)]) + text for text in texts)
-    return bytes((0, _PUBLISH[0], 0, _PUBLISH[1], 0, 0)) + short + bytes([mandatory])
+    return bytes((0, Basic.Publish[0], 0, Basic.Publish[1], 0, 0)) + short + bytes([mandatory])
 
 
 class Wire:
@@ -186,39 +194,37 @@ class Wire:
     def _take(self, data: bytes) -> None:
         """Take all frames that are there in whole, and keep the rest."""
         at = 0
-        while len(data) - at >= _FRAME.size:
-            kind, _, size = _FRAME.unpack_from(data, at)
-            begin, at_next = at + _FRAME.size, at + _FRAME.size + size + len(_END)
-            if len(data) < at_next:
-                break
-            if kind == _METHOD:
-                self._take_method(data, begin)
-            elif kind == _CONTENT and self._back is not None:
-                self._take_back(data, begin)
-            at = at_next
+        with suppress(IncompleteError):
+            while True:
+                frame = frame_at(data, at)
+                if frame.kind == METHOD:
+                    self._take_method(data, frame.start)
+                elif frame.kind == HEADER and self._back is not None:
+                    self._take_back(data, frame.start)
+                at = frame.end + len(_END)
         self._buffer = data[at:]
 
     def _take_method(self, data: bytes, at: int) -> None:
         method = int.from_bytes(data[at : at + 2]), int.from_bytes(data[at + 2 : at + 4])
         at += 4
-        if method == _ACK:
+        if method == Basic.Ack:
             self._settle(data, at, None)
-        elif method == _NACK:
+        elif method == Basic.Nack:
             self._settle(data, at, MessageNacked())
-        elif method == _RETURN:
+        elif method == Basic.Return:
             self._back = Message()
-        elif method == _BLOCKED:
+        elif method == Connection.Blocked:
             self._flows.clear()
-        elif method == _UNBLOCKED:
+        elif method == Connection.Unblocked:
             self._flows.set()
-        elif method in (_CLOSE, _CLOSE_CHANNEL):
-            default = ConnectionError if method == _CLOSE else ChannelError
+        elif method in (Connection.Close, Channel.Close):
+            default = ConnectionError if method == Connection.Close else ChannelError
             raise error_for_code(*_reply(data, at), method, default)
 
     def _take_back(self, data: bytes, at: int) -> None:
         """Note a message that no queue takes; its confirm follows all the same."""
         assert self._back is not None
-        self._back._load_properties(_BASIC, data, at + _HEADER.size)
+        self._back._load_properties(BASIC, data, at + _HEADER.size)
         self._returned.add(self._back.properties.get("correlation_id", ""))
         self._back = None
 
@@ -241,7 +247,7 @@ class Wire:
 
 
 def _frame(kind: int, payload: bytes) -> bytes:
-    return _FRAME.pack(kind, CHANNEL, len(payload)) + payload + _END
+    return FRAME.pack(kind, CHANNEL, len(payload)) + payload + _END
 
 
 def _reply(data: bytes, at: int) -> tuple[int, str]:
@@ -250,7 +256,9 @@ def _reply(data: bytes, at: int) -> tuple[int, str]:
 
 
 def _no_route() -> Exception:
-    error: Exception = error_for_code(312, "No queue takes the message.", _RETURN, ChannelError)
+    error: Exception = error_for_code(
+        312, "No queue takes the message.", Basic.Return, ChannelError
+    )
     return error
 
 

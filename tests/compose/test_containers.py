@@ -37,7 +37,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 def test_run_is_executed_and_flower_has_seen_it(hosts: Hosts) -> None:
     (run,) = hosts.web.submit(1, "first")
 
-    hosts.web.wait_for([run])
+    assert set(hosts.web.ends_of([run])) == {"SUCCESS"}
 
     password = hosts.secrets["FLOWER_PASSWORD"]
     assert run in eventually(lambda: hosts.flower("/api/tasks", password).json, deadline_s=30)
@@ -141,7 +141,7 @@ def test_what_was_accepted_survives_a_crash_of_the_web(hosts: Hosts, service: st
 
     hosts.kill("flask", service)
 
-    hosts.web.wait_for([*accepted, *hosts.web.submit(5, service)])
+    assert set(hosts.web.ends_of([*accepted, *hosts.web.submit(5, service)])) == {"SUCCESS"}
 
 
 def test_what_is_executed_survives_a_crash_of_the_worker(hosts: Hosts) -> None:
@@ -150,7 +150,7 @@ def test_what_is_executed_survives_a_crash_of_the_worker(hosts: Hosts) -> None:
 
     hosts.kill("celery")
 
-    hosts.web.wait_for([run, *accepted])
+    assert set(hosts.web.ends_of([run, *accepted])) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("role", ["redis", "rabbitmq"])
@@ -162,7 +162,7 @@ def test_what_waits_survives_a_crash_of_a_server(hosts: Hosts, role: str) -> Non
 
     accepted += eventually(lambda: hosts.web.try_to_submit(5, role), deadline_s=STARTS_WITHIN_S)
     hosts.start("celery")
-    hosts.web.wait_for(accepted)
+    assert set(hosts.web.ends_of(accepted)) == {"SUCCESS"}
 
 
 def test_flower_is_back_after_a_crash(hosts: Hosts) -> None:
@@ -213,7 +213,7 @@ def test_nothing_is_lost_while_a_new_version_takes_over(hosts: Hosts, role: str)
         hosts.start(role, "--force-recreate")
 
     assert accepted
-    hosts.web.wait_for(accepted)
+    assert set(hosts.web.ends_of(accepted)) == {"SUCCESS"}
 
 
 def test_history_has_each_run_once(hosts: Hosts) -> None:
@@ -237,7 +237,7 @@ def test_valkey_works_in_the_place_of_redis(hosts: Hosts) -> None:
     hosts.kill("redis")
 
     assert not hosts.problem("redis")
-    hosts.web.wait_for([*accepted, *hosts.web.submit(5, "valkey")])
+    assert set(hosts.web.ends_of([*accepted, *hosts.web.submit(5, "valkey")])) == {"SUCCESS"}
     hosts.compose("redis", "down", "--volumes")
     hosts.start("redis")
 
@@ -257,7 +257,7 @@ def test_each_process_hears_that_it_is_to_stop(hosts: Hosts) -> None:
 
 def test_what_was_saved_while_all_ran_is_restored(hosts: Hosts, tmp_path: Path) -> None:
     (run,) = hosts.web.submit(1, "saved")
-    hosts.web.wait_for([run])
+    assert set(hosts.web.ends_of([run])) == {"SUCCESS"}
     eventually(lambda: hosts.web.call("/api/v1/runs?tag=saved&state=SUCCESS").json["runs"])
     file = tmp_path / "backup.tar.gz"
 
@@ -271,12 +271,12 @@ def test_what_was_saved_while_all_ran_is_restored(hosts: Hosts, tmp_path: Path) 
     assert "rabbitmq.json: " in said
     hosts.start_all()
     assert hosts.web.call(f"/api/v1/runs/{run}").json["result"] == "olleh"
-    hosts.web.wait_for(hosts.web.submit(5, "afterwards"))
+    assert set(hosts.web.ends_of(hosts.web.submit(5, "afterwards"))) == {"SUCCESS"}
 
 
 def test_all_is_restored_where_there_was_nothing_left(hosts: Hosts, tmp_path: Path) -> None:
     (old,) = hosts.web.submit(1, "old")
-    hosts.web.wait_for([old])
+    assert set(hosts.web.ends_of([old])) == {"SUCCESS"}
     hosts.compose("celery", "stop")
     waiting = hosts.web.submit(10, "waiting")
     for role in KEEPERS:
@@ -294,5 +294,5 @@ def test_all_is_restored_where_there_was_nothing_left(hosts: Hosts, tmp_path: Pa
     hosts.start_all()
 
     # The token is a restored one, too.
-    hosts.web.wait_for([old, *waiting])
+    assert set(hosts.web.ends_of([old, *waiting])) == {"SUCCESS"}
     assert hosts.web.call(f"/api/v1/runs/{old}").json["result"] == "olleh"

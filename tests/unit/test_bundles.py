@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from celeriac import backend
-from celeriac.pools.bundles import Bundles, ShortRun
+from celeriac import telling
+from celeriac.pools.bundles import Bundles
+from celeriac.pools.short_runs import ShortRun
 from eventually import eventually
 
 
@@ -40,8 +41,8 @@ class Pool:
     def add(self, run_id: str, act: Callable[[], object] = lambda: None) -> None:
         def execute(name: str, run_id: str, request: Any) -> Any:
             act()
-            telling: Any = backend._telling_of(run_id)
-            telling.success = SimpleNamespace(name=f"end {run_id}"), None
+            told: Any = telling._telling_of(run_id)
+            told.success = SimpleNamespace(name=f"end {run_id}"), None
             return 0, run_id, 0.0
 
         self.bundles.add(
@@ -103,7 +104,7 @@ def test_start_that_cannot_be_told_is_left_to_celery(pool: Pool) -> None:
     seen: list[Any] = []
 
     def look() -> None:
-        seen.extend(backend._telling_of(each).start for each in "a")  # type: ignore[union-attr]
+        seen.extend(telling._telling_of(each).start for each in "a")  # type: ignore[union-attr]
 
     pool.add("a", look)
     pool.wait_for(1)

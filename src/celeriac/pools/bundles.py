@@ -17,19 +17,15 @@ import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
 from threading import Event, Lock, Thread
-from typing import Any
-from weakref import ReferenceType
 
-from celery import Celery, signals
+from celery import Celery
 from celery.app.task import Context
-from celery.app.trace import task_has_custom
 from celery.concurrency.base import apply_target
 from celery.utils.log import get_logger
 
-from celeriac.backend import RunBackend, Telling, Told, told_together
+from celeriac.pools.short_runs import ShortRun
+from celeriac.telling import TellingBackend, Told, told_together
 
 BUNDLE_S = 0.005
 """How long the runs of a bundle may take together, as far as one can know."""
@@ -44,31 +40,6 @@ TURN_S = 0.1
 LOOK_EVERY_S = 0.01
 
 log = get_logger(__name__)
-
-
-@dataclass(eq=False, slots=True)
-class ShortRun:
-    """A run that may go in a bundle, as Celery hands it to a pool."""
-
-    target: Callable[..., Any]
-    args: tuple[Any, ...]
-    on_end: Callable[[Any], object]
-    on_accept: Callable[[int, float], object]
-    takes_s: float = 0.0
-    telling: Telling = field(init=False)
-    outcome: Any = None
-
-    def __post_init__(self) -> None:
-        self.telling = Telling(self.args[1])
-
-    @property
-    def id(self) -> str:
-        """The run's identifier."""
-        return self.telling.run_id
-
-    def keep(self, outcome: Any) -> None:
-        """Keep what Celery says of the run's end until it is told."""
-        self.outcome = outcome
 
 
 class Bundle:
@@ -102,18 +73,6 @@ class Bundles:
     def start(self) -> None:
         """Begin to look after what takes longer than it should."""
         Thread(target=self._watch, name="celeriac-bundles", daemon=True).start()
-
-    def takes(self, args: tuple[Any, ...]) -> bool:
-        """Tell whether a run may go in a bundle.
-
-        What came before may be what its worker has died of, and takes no other with it.
-        """
-        request = args[2]
-        delivery = request.get("delivery_info") or {}
-        if delivery.get("redelivered") or request.get("chord"):
-            return False
-        task = self._app.tasks[args[0]]
-        return bool(task.acks_late) and not _is_watched(task)
 
     def add(self, run: ShortRun) -> None:
         """Have a run executed as soon as a thread has time for it."""
@@ -195,7 +154,7 @@ class Bundles:
         """Tell of starts and ends in one exchange, and do what follows from each."""
         if not (starts or ended):
             return
-        backend: RunBackend = self._app.backend
+        backend: TellingBackend = self._app.backend
         begun = [(run, told) for run in starts if (told := self._start(backend, run))]
         changes = [run.telling.success for run in ended if run.telling.success]
         changes += [told for _, told in begun]
@@ -208,7 +167,7 @@ class Bundles:
                 run.telling.start = request
                 run.telling.is_start_stored = start.result is not None
 
-    def _start(self, backend: RunBackend, run: ShortRun) -> Told | None:
+    def _start(self, backend: TellingBackend, run: ShortRun) -> Told | None:
         """Give what tells of a start, unless Celery's own code has to find out what is wrong."""
         try:
             run.on_accept(os.getpid(), time.monotonic())
@@ -300,20 +259,3 @@ def _first(runs: deque[ShortRun]) -> ShortRun | None:
 def _emptied(runs: deque[ShortRun]) -> list[ShortRun]:
     """Take all runs, each of which somebody else may take at the same time."""
     return list(iter(lambda: _first(runs), None))
-
-
-def _is_watched(task: Any) -> bool:
-    """Tell whether code that is not ours wants to see what is stored when a run has succeeded."""
-    postrun = signals.task_postrun.receivers
-    is_heard = signals.task_success.receivers or not all(_is_ours(each) for _, each in postrun)
-    return bool(is_heard) or _sees_its_end(task)
-
-
-@cache
-def _sees_its_end(task: Any) -> bool:
-    return any(task_has_custom(task, hook) for hook in ("on_success", "after_return"))
-
-
-def _is_ours(receiver: Any) -> bool:
-    known = receiver() if isinstance(receiver, ReferenceType) else receiver
-    return known is None or known.__module__.startswith("celeriac.")

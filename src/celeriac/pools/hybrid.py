@@ -11,11 +11,12 @@ from typing import Any
 
 from celery.worker.request import Request
 
-from celeriac.backend import RunBackend
 from celeriac.exchange import share_exchange
 from celeriac.pools import threads
-from celeriac.pools.bundles import Bundles, ShortRun
+from celeriac.pools.bundles import Bundles
 from celeriac.pools.coroutines import Coroutines, Limits, Tell
+from celeriac.pools.short_runs import ShortRun, may_be_bundled
+from celeriac.telling import TellingBackend
 
 
 class TaskPool(threads.TaskPool):
@@ -33,7 +34,7 @@ class TaskPool(threads.TaskPool):
         self._awaited = {name for name in tasks if self._coroutines.serve(tasks[name])}
         self._coroutines.start()
         share_exchange(self.app)
-        if isinstance(self.app.backend, RunBackend):
+        if isinstance(self.app.backend, TellingBackend):
             self._bundles = Bundles(self.app, self.limit, self._submit)
             self._bundles.start()
         super().on_start()
@@ -52,7 +53,7 @@ class TaskPool(threads.TaskPool):
         """Have a thread execute a run, and wait for the loop where it is a coroutine's."""
         run_id = options.get("correlation_id")
         accept = options.get("accept_callback")
-        if self._bundles and callback and accept and self._is_short(args):
+        if self._bundles and callback and accept and self._goes_in_a_bundle(args):
             self._bundles.add(ShortRun(target, _read_once(args, callback), callback, accept))
             return None
         if run_id and callback and args and args[0] in self._awaited:
@@ -81,9 +82,8 @@ class TaskPool(threads.TaskPool):
         super().on_stop()
         self._coroutines.stop()
 
-    def _is_short(self, args: Any) -> bool:
-        is_awaited = args[0] in self._awaited
-        return self._bundles is not None and not is_awaited and self._bundles.takes(args)
+    def _goes_in_a_bundle(self, args: Any) -> bool:
+        return args[0] not in self._awaited and may_be_bundled(self.app, args)
 
     def _submit(self, call: Callable[[], None]) -> None:
         """Have a thread do something that a stop waits for."""
