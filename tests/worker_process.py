@@ -47,7 +47,13 @@ def running_worker(
     options: Sequence[str] = (),
 ) -> Iterator[ChildProcess]:
     """Run `celeriac worker` until the block ends; gives it when it is ready."""
-    worker = worker_process(folder, broker_url, redis_url, more, options)
+    with running(worker_process(folder, broker_url, redis_url, more, options)) as worker:
+        yield worker
+
+
+@contextmanager
+def running(worker: ChildProcess) -> Iterator[ChildProcess]:
+    """Run any worker of Celery's until the block ends; gives it when it is ready."""
     worker.start()
     try:
         eventually(

@@ -137,15 +137,10 @@ class Gathering(Producer):
             application_headers=headers,
             **properties,
         )
-        self._take(
-            Outgoing(
-                route_of(exchange, routing_key or "", mandatory=mandatory),
-                message._serialize_properties(),
-                body,
-                properties.get("correlation_id") or "",
-            ),
-            is_task="task" in (headers or {}),
-        )
+        route = route_of(exchange, routing_key or "", mandatory=mandatory)
+        name = properties.get("correlation_id") or ""
+        outgoing = Outgoing(route, message._serialize_properties(), body, name)
+        self._take(outgoing, is_task="task" in (headers or {}))
 
     @property
     def connection(self) -> Any:

@@ -14,9 +14,9 @@ from eventually import eventually
 from lean_app import TRANSPORT, create_app
 from processes import ChildProcess
 from servers import RabbitMQServer, RedisServer, clean_environment
+from worker_process import running
 
 TESTS = Path(__file__).parents[1]
-STARTS_WITHIN_S = 120
 ENDS_WITHIN_S = 90
 
 
@@ -53,17 +53,8 @@ def _worker(app: Celery, folder: Path, name: str, *options: str) -> Iterator[Chi
         ),
         cwd=folder,
     )
-    worker.start()
-    try:
-        eventually(
-            lambda: not worker.is_running or "ready." in worker.log_path.read_text(),
-            deadline_s=STARTS_WITHIN_S,
-        )
-        worker.check_running()
+    with running(worker):
         yield worker
-    finally:
-        if worker.is_running:
-            worker.stop()
 
 
 def _send(app: Celery, name: str, *args: object, **options: Any) -> Any:
